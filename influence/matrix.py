@@ -1,0 +1,316 @@
+"""The influence matrix: blocks of gains with their probe and target tables, on disk or in memory."""
+
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float64
+
+from influence.arrays import Array
+from influence.files import read_json, write_atomically, write_json
+from influence.samples import without_inputs
+
+FORMAT = 1
+"""Version of the files below; raised whenever they change."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Block:
+    """Gains of a range of probes on a range of targets, measured and saved as one.
+
+    Attributes:
+        id: name of the block's file.
+        first_probe, first_target: position of its first row and column in the tables.
+        gain_PT: readout after minus readout before, NaN in the rows that failed.
+        self_gain_P: gain of each probe on itself, read even where it is no target.
+        before_T: readout of each target under the base model.
+        failure_P: why a probe's row failed, or "".
+    """
+
+    id: str
+    first_probe: int
+    first_target: int
+    gain_PT: Float64[Array, "P T"]
+    self_gain_P: Float64[Array, " P"]
+    before_T: Float64[Array, " T"]
+    failure_P: Array
+
+    @property
+    def probes(self) -> slice:
+        """Rows of the probe table that the block covers."""
+        return slice(self.first_probe, self.first_probe + self.gain_PT.shape[0])
+
+    @property
+    def targets(self) -> slice:
+        """Rows of the target table that the block covers."""
+        return slice(self.first_target, self.first_target + self.gain_PT.shape[1])
+
+    def save(self, folder: Path) -> None:
+        """Write `<folder>/<id>.npz`, atomically."""
+
+        def write(path: Path) -> None:
+            np.savez(
+                path,
+                first=np.array([self.first_probe, self.first_target]),
+                gain=self.gain_PT,
+                self_gain=self.self_gain_P,
+                before=self.before_T,
+                failure=self.failure_P.astype(str),
+            )
+
+        write_atomically(folder / f"{self.id}.npz", write)
+
+    @classmethod
+    def load(cls, folder: Path, id: str) -> Self:
+        """Read `<folder>/<id>.npz`; ValueError names a torn file."""
+        path = folder / f"{id}.npz"
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                first_probe, first_target = arrays["first"].tolist()
+                return cls(
+                    id=id,
+                    first_probe=first_probe,
+                    first_target=first_target,
+                    gain_PT=arrays["gain"],
+                    self_gain_P=arrays["self_gain"],
+                    before_T=arrays["before"],
+                    failure_P=arrays["failure"],
+                )
+        except (zipfile.BadZipFile, EOFError, KeyError, ValueError) as error:
+            raise ValueError(
+                f"expected a whole block of gains in {path}, got a torn file ({error}); "
+                "delete it and run the same command again"
+            ) from None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class InfluenceMatrix:
+    """Gains of every target after learning every probe.
+
+    `gain[i, j]` is the readout of target j after learning probe i alone, minus the readout before:
+    positive means that the target became more likely (Matelsky et al. 2024, Eqs. 4 and 7, with the sign
+    of their Figs. 2 to 6; `delta_loss` has the sign of Fig. 1).
+
+    Attributes:
+        blocks: the measured parts; together they need not cover P x T.
+        probes, targets: one row a sample, in the order of rows and columns.
+        readout: `name`, `unit` and `higher_is_better` of the number that was read.
+        estimator: `name` and settings of how the influence was obtained.
+        provenance: where the numbers come from.
+    """
+
+    blocks: Sequence[Block]
+    probes: pd.DataFrame
+    targets: pd.DataFrame
+    readout: Mapping[str, Any]
+    estimator: Mapping[str, Any]
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def gain(self) -> Float64[Array, "P T"]:
+        """Dense gains, NaN where nothing was to be measured or the probe failed."""
+        gain_PT = np.full((len(self.probes), len(self.targets)), np.nan)
+        for block in self.blocks:
+            gain_PT[block.probes, block.targets] = block.gain_PT
+        return gain_PT
+
+    @property
+    def delta_loss(self) -> Float64[Array, "P T"]:
+        """Change of loss, the negative of the gain: the sign of the paper's Eq. 4 and Fig. 1."""
+        return -self.gain
+
+    @cached_property
+    def self_gain(self) -> Float64[Array, " P"]:
+        """Gain of each probe on itself."""
+        self_gain_P = np.full(len(self.probes), np.nan)
+        for block in self.blocks:
+            self_gain_P[block.probes] = block.self_gain_P
+        return self_gain_P
+
+    @cached_property
+    def before(self) -> Float64[Array, " T"]:
+        """Readout of each target under the base model."""
+        before_T = np.full(len(self.targets), np.nan)
+        for block in self.blocks:
+            before_T[block.targets] = block.before_T
+        return before_T
+
+    @property
+    def failures(self) -> dict[str, str]:
+        """Ids of the probes whose row failed, with the reason."""
+        ids = self.probes["id"].to_numpy()
+        return {
+            ids[block.probes][row]: str(reason)
+            for block in self.blocks
+            for row, reason in enumerate(block.failure_P)
+            if reason
+        }
+
+    def worlds(self) -> Iterator["InfluenceMatrix"]:
+        """The matrix of each world alone, in order; the whole matrix where no world is named."""
+        if "world" not in self.probes or self.probes["world"].nunique() == 1:
+            yield self
+            return
+        for world in self.probes["world"].unique():
+            yield self.select(
+                probes=(self.probes["world"] == world).to_numpy(), targets=(self.targets["world"] == world).to_numpy()
+            )
+
+    def select(self, *, probes: Array | None = None, targets: Array | None = None) -> "InfluenceMatrix":
+        """The part of the matrix in which the masks hold, in the same order.
+
+        Args:
+            probes: boolean mask over rows, or None for all.
+            targets: boolean mask over columns, or None for all.
+        """
+        keep_P = np.ones(len(self.probes), bool) if probes is None else np.asarray(probes, bool)
+        keep_T = np.ones(len(self.targets), bool) if targets is None else np.asarray(targets, bool)
+        row_P, column_T = np.cumsum(keep_P) - keep_P, np.cumsum(keep_T) - keep_T
+        blocks = []
+        for block in self.blocks:
+            rows, columns = keep_P[block.probes], keep_T[block.targets]
+            if rows.any() and columns.any():
+                blocks.append(
+                    replace(
+                        block,
+                        first_probe=int(row_P[block.first_probe]),
+                        first_target=int(column_T[block.first_target]),
+                        gain_PT=block.gain_PT[np.ix_(rows, columns)],
+                        self_gain_P=block.self_gain_P[rows],
+                        before_T=block.before_T[columns],
+                        failure_P=block.failure_P[rows],
+                    )
+                )
+        return replace(
+            self,
+            blocks=blocks,
+            probes=self.probes[keep_P].reset_index(drop=True),
+            targets=self.targets[keep_T].reset_index(drop=True),
+        )
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a measured cell: probe, target, before, gain, after, and whether it is the self-gain."""
+        probe_ids, target_ids = self.probes["id"].to_numpy(), self.targets["id"].to_numpy()
+        frames = []
+        for block in self.blocks:
+            rows, columns = block.gain_PT.shape
+            frame = pd.DataFrame(
+                {
+                    "probe": np.repeat(probe_ids[block.probes], columns),
+                    "target": np.tile(target_ids[block.targets], rows),
+                    "before": np.tile(block.before_T, rows),
+                    "gain": block.gain_PT.ravel(),
+                }
+            )
+            frames.append(frame)
+        cells = pd.concat(frames, ignore_index=True)
+        cells["after"] = cells["before"] + cells["gain"]
+        cells["is_self"] = cells["probe"] == cells["target"]
+        return cells
+
+    def save(self, folder: Path | str) -> Path:
+        """Write the matrix to a folder: `matrix.json`, the two tables and `blocks/`.
+
+        Raises:
+            FileExistsError: the folder holds a matrix already; finished work is never overwritten.
+        """
+        folder = Path(folder)
+        if (folder / "matrix.json").exists():
+            raise FileExistsError(f"expected a folder without a matrix, got {folder}; choose another or delete it")
+        for block in self.blocks:
+            block.save(folder / "blocks")
+        write_tables(folder, self.probes, self.targets)
+        write_header(
+            folder,
+            blocks=[block.id for block in self.blocks],
+            readout=self.readout,
+            estimator=self.estimator,
+            provenance=self.provenance,
+        )
+        return folder
+
+    @classmethod
+    def load(cls, folder: Path | str, *, probes: Sequence[str] | None = None, partial: bool = False) -> Self:
+        """Read a matrix from a folder.
+
+        Args:
+            folder: where `save` or `measure` wrote it.
+            probes: ids of the probes wanted; only the blocks that hold them are read.
+            partial: accept a matrix whose measuring has not finished.
+
+        Raises:
+            FileNotFoundError: there is no matrix, or blocks are missing and `partial` is False.
+            ValueError: another format, a torn file, or a probe that the matrix does not hold.
+        """
+        folder = Path(folder)
+        header = read_header(folder)
+        tables = pd.read_parquet(folder / "probes.parquet"), pd.read_parquet(folder / "targets.parquet")
+        present = [id for id in header["blocks"] if (folder / "blocks" / f"{id}.npz").exists()]
+        if len(present) < len(header["blocks"]) and not partial:
+            raise FileNotFoundError(
+                f"expected {len(header['blocks'])} blocks in {folder}, got {len(present)}; "
+                "run the same command again to measure the rest, or load with partial=True"
+            )
+        wanted = None if probes is None else _positions(tables[0], probes)
+        blocks = []
+        for id in present:
+            block = Block.load(folder / "blocks", id)
+            if wanted is None or bool(((wanted >= block.probes.start) & (wanted < block.probes.stop)).any()):
+                blocks.append(block)
+        matrix = cls(
+            blocks=blocks,
+            probes=tables[0],
+            targets=tables[1],
+            readout=header["readout"],
+            estimator=header["estimator"],
+            provenance=header["provenance"],
+        )
+        if wanted is None:
+            return matrix
+        keep_P = np.zeros(len(tables[0]), bool)
+        keep_P[wanted] = True
+        return matrix.select(probes=keep_P)  # type: ignore[return-value]
+
+
+def write_tables(folder: Path, probes: pd.DataFrame, targets: pd.DataFrame) -> None:
+    """Write `probes.parquet` and `targets.parquet`, without inputs."""
+    write_atomically(folder / "probes.parquet", lambda path: without_inputs(probes).to_parquet(path, index=False))
+    write_atomically(folder / "targets.parquet", lambda path: without_inputs(targets).to_parquet(path, index=False))
+
+
+def write_header(folder: Path, *, blocks: Sequence[str], **description: Mapping[str, Any]) -> None:
+    """Write `matrix.json`: format, planned blocks, readout, estimator and provenance."""
+    write_json(folder / "matrix.json", {"format": FORMAT, "blocks": list(blocks), **description})
+
+
+def read_header(folder: Path) -> dict[str, Any]:
+    """Read `matrix.json`.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: it is torn or of another format.
+    """
+    path = folder / "matrix.json"
+    if not path.exists():
+        raise FileNotFoundError(f"expected an influence matrix in {folder}, got no matrix.json; measure one first")
+    header = read_json(path)
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        found = header.get("format") if isinstance(header, dict) else header
+        raise ValueError(
+            f"expected a matrix of format {FORMAT} in {folder}, got {found!r}; "
+            "load it with the version that wrote it, or measure again"
+        )
+    return header
+
+
+def _positions(table: pd.DataFrame, ids: Sequence[str]) -> Array:
+    positions = pd.Index(table["id"]).get_indexer(list(ids))
+    if (positions < 0).any():
+        missing = list(ids)[int(np.argmax(positions < 0))]
+        raise ValueError(f"expected ids of probes of the matrix, got {missing!r}; see its probes table")
+    return np.asarray(positions)

@@ -1,0 +1,72 @@
+"""Sample tables: a DataFrame with one row a sample, its `id`, what it is, and its inputs.
+
+Columns every score may use, all but `id` optional:
+
+========  ==============================================================================
+id        unique text; probe and target are the same sample exactly when their ids agree
+label     class of the sample
+group     name of its quality or role, e.g. "clean" or "noise 0.5"
+source    id of what the sample was made from; cells of equal source are left out of scores
+world     the draw of nonce words, or 0; blocks of the matrix never cross worlds
+========  ==============================================================================
+
+Columns that hold arrays are inputs: they reach the model and stay out of saved tables.
+"""
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+Batch: TypeAlias = Any
+"""What `model.collate` returns and `model.loss` takes; by default a dict of tensors."""
+
+
+def check(samples: pd.DataFrame, role: str) -> None:
+    """Refuse a sample table that cannot be measured.
+
+    Raises:
+        ValueError: it is empty, has no `id` column, repeats an id or holds NaN in an input.
+    """
+    if len(samples) == 0:
+        raise ValueError(f"expected at least one {role}, got an empty table; widen the selection")
+    if "id" not in samples:
+        raise ValueError(f"expected an `id` column in the {role} table, got {list(samples.columns)}; add one")
+    repeated = samples["id"][samples["id"].duplicated()]
+    if len(repeated):
+        raise ValueError(f"expected unique ids in the {role} table, got {repeated.iloc[0]!r} more than once")
+    for column in input_columns(samples):
+        for sample, value in zip(samples["id"], samples[column], strict=True):
+            if np.issubdtype(value.dtype, np.floating) and not np.isfinite(value).all():
+                raise ValueError(
+                    f"expected finite numbers in {column!r} of {role} {sample!r}, got NaN or infinity; "
+                    "remove or repair the sample"
+                )
+
+
+def input_columns(samples: pd.DataFrame) -> list[str]:
+    """Names of the columns whose entries are NumPy arrays."""
+    return [name for name in samples if isinstance(samples[name].iloc[0], np.ndarray)]
+
+
+def without_inputs(samples: pd.DataFrame) -> pd.DataFrame:
+    """The table without its array columns: what is saved beside a matrix."""
+    return samples.drop(columns=input_columns(samples)).reset_index(drop=True)
+
+
+def collate(samples: pd.DataFrame) -> Mapping[str, Tensor]:
+    """Stack every array or number column into a tensor of B rows; text columns are left out.
+
+    Floating arrays keep their precision, so a float64 model gets float64 inputs.
+    """
+    batch = {}
+    for name in samples:
+        column = samples[name]
+        if isinstance(column.iloc[0], np.ndarray):
+            batch[str(name)] = torch.from_numpy(np.stack(list(column)))
+        elif column.dtype.kind in "biuf":
+            batch[str(name)] = torch.from_numpy(column.to_numpy().copy())
+    return batch
