@@ -1,0 +1,1 @@
+"""Hydra experiments: the only code that knows configuration, run folders and tracking."""

@@ -49,7 +49,7 @@ def check(samples: pd.DataFrame, role: str) -> None:
 
 def input_columns(samples: pd.DataFrame) -> list[str]:
     """Names of the columns whose entries are NumPy arrays."""
-    return [name for name in samples if isinstance(samples[name].iloc[0], np.ndarray)]
+    return [str(name) for name in samples if isinstance(samples[name].iloc[0], np.ndarray)]
 
 
 def without_inputs(samples: pd.DataFrame) -> pd.DataFrame:

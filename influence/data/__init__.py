@@ -1,0 +1,1 @@
+"""Real images and the samples drawn from them."""

@@ -1,0 +1,1 @@
+"""Models as Lightning modules, and the protocol that any model may fulfil."""

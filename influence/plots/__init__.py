@@ -1,0 +1,1 @@
+"""Figures: arrays and an Axes in, ink out; no statistic is computed here."""

@@ -1,0 +1,1 @@
+"""Empirical influence functions: what a neural network learns from one example."""
