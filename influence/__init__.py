@@ -1,1 +1,32 @@
-"""Empirical influence functions: what a neural network learns from one example."""
+"""Empirical influence functions: what a neural network learns from one example.
+
+>>> matrix = influence.measure(model, probes, estimator=influence.FineTune(optimizer="sgd", lr=1e-2))
+>>> matrix.gain, matrix.to_frame(), influence.score(matrix)
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from influence.desiderata.scoring import score
+    from influence.estimators.finetune import FineTune
+    from influence.estimators.first_order import FirstOrder
+    from influence.matrix import InfluenceMatrix
+    from influence.measurement import measure
+
+__all__ = ["FineTune", "FirstOrder", "InfluenceMatrix", "measure", "score"]
+
+_HOMES = {
+    "FineTune": "influence.estimators.finetune",
+    "FirstOrder": "influence.estimators.first_order",
+    "InfluenceMatrix": "influence.matrix",
+    "measure": "influence.measurement",
+    "score": "influence.desiderata.scoring",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use, so that `import influence` stays instant."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'influence' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

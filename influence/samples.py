@@ -13,17 +13,9 @@ world     the draw of nonce words, or 0; blocks of the matrix never cross worlds
 Columns that hold arrays are inputs: they reach the model and stay out of saved tables.
 """
 
-from collections.abc import Mapping
-from typing import Any, TypeAlias
-
+import hashlib
 import numpy as np
 import pandas as pd
-import torch
-from torch import Tensor
-
-Batch: TypeAlias = Any
-"""What `model.collate` returns and `model.loss` takes; by default a dict of tensors."""
-
 
 def check(samples: pd.DataFrame, role: str) -> None:
     """Refuse a sample table that cannot be measured.
@@ -57,16 +49,11 @@ def without_inputs(samples: pd.DataFrame) -> pd.DataFrame:
     return samples.drop(columns=input_columns(samples)).reset_index(drop=True)
 
 
-def collate(samples: pd.DataFrame) -> Mapping[str, Tensor]:
-    """Stack every array or number column into a tensor of B rows; text columns are left out.
-
-    Floating arrays keep their precision, so a float64 model gets float64 inputs.
-    """
-    batch = {}
-    for name in samples:
-        column = samples[name]
-        if isinstance(column.iloc[0], np.ndarray):
-            batch[str(name)] = torch.from_numpy(np.stack(list(column)))
-        elif column.dtype.kind in "biuf":
-            batch[str(name)] = torch.from_numpy(column.to_numpy().copy())
-    return batch
+def digest(samples: pd.DataFrame) -> str:
+    """SHA-256 over every column and entry, inputs included."""
+    content = hashlib.sha256(without_inputs(samples).to_csv(index=False).encode())
+    for name in input_columns(samples):
+        content.update(name.encode())
+        for value in samples[name]:
+            content.update(np.ascontiguousarray(value).data)
+    return content.hexdigest()

@@ -1,0 +1,62 @@
+# One definition of each check, used alike by people and CI. Checks read; only `make fmt` writes code.
+
+SHELL := /bin/bash
+PYTHON ?= python3
+PY := .venv/bin/python
+INSTALLED := .venv/installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check smoke verify install data figures lint types fmt clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+
+demo: data ## Install, fetch the data, measure the CNN of Figure 1
+	@$(PY) -m experiments.run experiment=fig1_cnn
+
+test: lint types ## Install, fetch the data, run every check and test but the long proofs
+	@$(PY) -m experiments.fetch || [ -z "$$CI" ]  # without data the tests that need it are skipped; CI needs it
+	@$(PY) -m pytest -m "not verify"
+
+check: lint types ## Lint, types and fast tests, in under 3 minutes
+	@$(PY) -m pytest -m "not slow and not verify"
+
+smoke: install ## One small run from end to end, in under a minute
+	@$(PY) -m experiments.run experiment=smoke
+
+verify: data ## The long proofs: calibration of the statistics, interrupted runs
+	@$(PY) -m pytest -m verify
+
+install: $(INSTALLED) ## Install into .venv what constraints.txt pins
+
+$(INSTALLED): pyproject.toml constraints.txt | .venv/bin/pip
+	@$(PY) -m pip install -c constraints.txt -e ".[dev]"
+	@touch $@
+
+# pip comes last into a new environment, so that an interrupted one is made again.
+.venv/bin/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "expected Python 3.11 or newer, got $$($(PYTHON) --version 2>&1 || true); name one: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "expected Python's venv module, got none in $(PYTHON); install it (Debian: python3-venv) or name another Python: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -m venv .venv
+
+data: install ## Fetch MNIST and FashionMNIST into outputs/data
+	@$(PY) -m experiments.fetch
+
+figures: install ## Draw the paper's figures from the finished runs
+	@$(PY) -m experiments.figures
+
+lint: install
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+
+types: install
+	@$(PY) -m mypy
+
+fmt: install ## Format the code and mend what lint can mend
+	@$(PY) -m ruff check --fix .
+	@$(PY) -m ruff format .
+
+clean: ## Remove the environment and caches, never outputs/
+	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,58 @@
+"""One run, or a sweep of them: `python -m experiments.run experiment=fig1_cnn estimator.optimizer=adam`.
+
+A finished run is looked up, not repeated; torch is imported only when there is something to measure.
+"""
+
+import logging
+import sys
+from pathlib import Path
+
+import hydra
+from omegaconf import DictConfig, OmegaConf
+
+from experiments import schema
+from experiments.identity import run_hash
+from experiments.run_folder import RunFolder
+
+log = logging.getLogger(__name__)
+
+
+def run_path(*, _root_: DictConfig) -> str:
+    """Folder of the configured run; a resolver, so that single runs and jobs of a sweep share it."""
+    return str(Path(_root_.outputs) / _root_.name / run_hash(_root_))
+
+
+@hydra.main(version_base="1.3", config_path=str(schema.REPOSITORY / "conf"), config_name="config")
+def main(cfg: DictConfig) -> None:
+    """Measure what the configuration describes, unless it has been measured."""
+    try:
+        config = schema.check(cfg)
+        folder = RunFolder(Path(config.outputs) / config.name / run_hash(cfg))
+        if folder.is_done:
+            log.info("Already measured.")
+        else:
+            with folder.running(cfg):
+                from experiments.pipeline import execute
+
+                execute(config, folder)
+        from experiments.summary import show
+
+        show(folder)
+    except (ValueError, TypeError, OSError, RuntimeError) as error:
+        # One sentence for the user; the traceback is in run.json.
+        if OmegaConf.is_config(cfg) and logging.getLogger().isEnabledFor(logging.DEBUG):
+            raise
+        sys.exit(f"Error: {error}")
+
+
+def unless(given: object, otherwise: object) -> object:
+    """None where something is given, else `otherwise`: a default that gives way to an alternative."""
+    return otherwise if given is None else None
+
+
+OmegaConf.register_new_resolver("run_path", run_path, replace=True)
+OmegaConf.register_new_resolver("unless", unless, replace=True)
+schema.register()
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,200 @@
+"""What may be configured: typed schemas of every group, their defaults and their checks."""
+
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING, DictConfig, OmegaConf
+
+from experiments.tracking import TrackingConfig
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+class ImageSetName(Enum):
+    """Image sets that the suite can read."""
+
+    mnist = "mnist"
+    fashion_mnist = "fashion_mnist"
+    digits = "digits"
+    digits_rotated = "digits_rotated"
+
+
+class Split(Enum):
+    """Part of an image set."""
+
+    train = "train"
+    test = "test"
+
+
+class Device(Enum):
+    """Where tensors live; `auto` is CUDA where there is one."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+@dataclass(kw_only=True)
+class SelectionConfig:
+    """Which images of a set: see `influence.data.selection.Selection`."""
+
+    classes: list[int] | None = None
+    per_class: int | None = 5
+    indices: list[int] | None = None
+    seed: int = 0
+    sigmas: list[float] = field(default_factory=lambda: [0.0])
+    draws: list[int] = field(default_factory=lambda: [0])
+    clip: bool = False
+
+
+@dataclass(kw_only=True)
+class ImagesConfig:
+    """A base model's training set, and probes and targets from a new domain with the same labels."""
+
+    base: ImageSetName = MISSING
+    domain: ImageSetName = MISSING
+    split: Split = Split.test
+    probes: SelectionConfig = field(default_factory=SelectionConfig)
+    targets: SelectionConfig | None = None  # the probes
+    folder: str = str(REPOSITORY / "outputs" / "data")
+
+
+@dataclass(kw_only=True)
+class OwnConfig:
+    """A class or function of one's own: its import path, on the allow-list, and its arguments."""
+
+    _target_: str = MISSING
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(kw_only=True)
+class OwnModelConfig(OwnConfig):
+    """A model of one's own, with weights from a file, or trained here if it is a LightningModule."""
+
+    weights: str | None = None
+
+
+@dataclass(kw_only=True)
+class CNNConfig:
+    """The small convolutional network: see `influence.models.cnn.CNN`."""
+
+    channels: list[int] = field(default_factory=lambda: [16, 32])
+    hidden: int = 64
+    activation: str = "relu"
+    pooling: str = "max"
+    lr: float = 2e-3
+    weights: str | None = None  # train them
+
+
+@dataclass(kw_only=True)
+class TrainerConfig:
+    """Base training."""
+
+    epochs: int = 4
+    batch_size: int = 256
+    seed: int = 0
+
+
+@dataclass(kw_only=True)
+class FineTuneConfig:
+    """Learned influence: see `influence.estimators.finetune.FineTune`."""
+
+    name: str = "finetune"
+    optimizer: str = "sgd"
+    optimizer_options: dict[str, Any] = field(default_factory=dict)
+    lr: float | None = None
+    self_gain: float | None = None
+    num_steps: int = 1
+    parameters: list[str] | None = None
+    train_mode: bool = False
+
+
+@dataclass(kw_only=True)
+class FirstOrderConfig:
+    """First-order influence: see `influence.estimators.first_order.FirstOrder`."""
+
+    name: str = "first_order"
+    optimizer: str = "sgd"
+    lr: float | None = None
+    self_gain: float | None = None
+    parameters: list[str] | None = None
+
+
+@dataclass(kw_only=True)
+class ReadoutConfig:
+    """The number read on a target: a key of `influence.readout.READOUTS`."""
+
+    name: str = "log_prob"
+
+
+@dataclass(kw_only=True)
+class EngineConfig:
+    """How the numbers are computed; none of it changes them beyond rounding."""
+
+    device: Device = Device.auto
+    threads: int | None = None  # as many as there are cores
+    batch_size: int = 512
+    block_size: int = 32
+
+
+@dataclass(kw_only=True)
+class Config:
+    """One run."""
+
+    name: str = MISSING
+    seed: int = 0
+    data: Any = MISSING
+    model: Any = MISSING
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    estimator: Any = MISSING
+    readout: ReadoutConfig = field(default_factory=ReadoutConfig)
+    engine: EngineConfig = field(default_factory=EngineConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    trust: list[str] = field(default_factory=list)
+    outputs: str = str(REPOSITORY / "outputs")
+
+
+SCHEMAS: dict[tuple[str, str], type] = {
+    ("data", "images"): ImagesConfig,
+    ("data", "own"): OwnConfig,
+    ("model", "cnn"): CNNConfig,
+    ("model", "own"): OwnModelConfig,
+    ("estimator", "finetune"): FineTuneConfig,
+    ("estimator", "first_order"): FirstOrderConfig,
+}
+"""Schema of each kind of a group; a file of conf/<group>/ names its kind in its defaults list."""
+
+
+def register() -> None:
+    """Make the schemas known to Hydra."""
+    store = ConfigStore.instance()
+    store.store(name="schema", node=Config)
+    for (group, kind), schema in SCHEMAS.items():
+        store.store(group=f"schema/{group}", name=kind, node=schema)
+
+
+def check(cfg: DictConfig) -> Config:
+    """The typed configuration, if its parts fit together.
+
+    Raises:
+        ValueError: a missing value, or an impossible combination.
+    """
+    missing = OmegaConf.missing_keys(cfg)
+    if missing:
+        raise ValueError(f"expected a value for {', '.join(sorted(missing))}, got none; set it")
+    config = OmegaConf.to_object(cfg)
+    assert isinstance(config, Config)
+    step_size = (config.estimator.lr, config.estimator.self_gain)
+    if (step_size[0] is None) == (step_size[1] is None):
+        raise ValueError(
+            f"expected either estimator.lr or estimator.self_gain, got {step_size[0]} and {step_size[1]}; "
+            "set one and the other to null"
+        )
+    if isinstance(config.model, CNNConfig) and not isinstance(config.data, ImagesConfig):
+        raise ValueError("expected model=own for data=own, got the CNN; name your model's class with model._target_")
+    if isinstance(config.model, OwnModelConfig) and config.model.weights is not None and config.trainer.epochs > 0:
+        config.trainer.epochs = 0
+    return config

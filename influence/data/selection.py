@@ -1,0 +1,128 @@
+"""Samples drawn from an image set: which images, at which noise levels, in the order of the paper's Fig. 1D."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from influence.data.noise import render
+from influence.data.vision import ImageSet
+from influence.seeds import derive, generator
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """Which images of a set, and how noisy.
+
+    Attributes:
+        classes: labels to draw from; None for all of them.
+        per_class: how many images of each label to draw.
+        indices: positions in the set, in place of a draw.
+        seed: decides the draw of images and the noise.
+        sigmas: standard deviations of the noise; every image is there once for each. 0 is the clean image.
+        draw: number of the noise draw; another number gives other noise on the same images.
+        clip: cut noisy images to [0, 1].
+
+    Raises:
+        ValueError: nothing is selected, it is selected twice or two ways, or a noise level is no standard deviation.
+    """
+
+    classes: Sequence[int] | None = None
+    per_class: int | None = None
+    indices: Sequence[int] | None = None
+    seed: int = 0
+    sigmas: Sequence[float] = (0.0,)
+    draw: int = 0
+    clip: bool = False
+
+    def __post_init__(self) -> None:
+        if (self.per_class is None) == (self.indices is None):
+            got = "neither" if self.indices is None else "both"
+            raise ValueError(f"expected either per_class or indices, got {got}; give one of them")
+        if self.indices is not None and self.classes is not None:
+            raise ValueError("expected classes only beside per_class, got classes and indices; leave one out")
+        if self.per_class is not None and self.per_class < 1:
+            raise ValueError(f"expected at least one image of each class, got per_class={self.per_class}; raise it")
+        for name in "classes", "indices", "sigmas":
+            values = getattr(self, name)
+            if values is not None and len(values) == 0:
+                raise ValueError(f"expected a selection of at least one image, got no {name}; name some")
+            if values is not None and len(set(values)) < len(values):
+                raise ValueError(f"expected each of {name} once, got {list(values)}; leave out the repeated")
+        for sigma in self.sigmas:
+            if not 0 <= sigma < math.inf:
+                raise ValueError(f"expected noise levels that are standard deviations, 0 or more, got {sigma}; mend it")
+
+
+def select(image_set: ImageSet, selection: Selection) -> pd.DataFrame:
+    """The selected images as a sample table, ordered by sigma, then label, then position in the set.
+
+    The images of a label depend on (seed, label) alone, and the first k of n drawn are those of a draw of k; the noise
+    of an image depends on (seed, position, sigma, draw). So more classes, images or noise levels keep what was there.
+
+    Returns:
+        A table with the columns id, label, group ("clean" or "noise <sigma>"), sigma, draw, noise_seed, clip,
+        source (id of the clean image), source_index (its position in the set), and image: float32 [1, H, W],
+        in [0, 1] plus noise. A clean image is one sample whichever draw it comes from: its draw and seed are 0.
+
+    Raises:
+        ValueError: a label or position that the set does not have, or more images than it has.
+    """
+    indices = _draw(image_set, selection) if selection.indices is None else _given(image_set, selection.indices)
+    indices.sort(key=lambda index: (image_set.labels_N[index], index))
+    return pd.DataFrame(
+        [_sample(image_set, selection, index, float(sigma)) for sigma in sorted(selection.sigmas) for index in indices]
+    )
+
+
+def _draw(image_set: ImageSet, selection: Selection) -> list[int]:
+    assert selection.per_class is not None
+    present = np.unique(image_set.labels_N).tolist()
+    indices: list[int] = []
+    for label in present if selection.classes is None else selection.classes:
+        if label not in present:
+            raise ValueError(
+                f"expected labels of {image_set.name} {image_set.split}, {present[0]} to {present[-1]}, got {label}; "
+                "correct classes"
+            )
+        candidates = np.flatnonzero(image_set.labels_N == label)
+        if selection.per_class > len(candidates):
+            raise ValueError(
+                f"expected at most the {len(candidates)} images of label {label} in {image_set.name} "
+                f"{image_set.split}, got per_class={selection.per_class}; lower it"
+            )
+        order = generator(selection.seed, "images", int(label)).permutation(candidates)
+        indices += order[: selection.per_class].tolist()
+    return indices
+
+
+def _given(image_set: ImageSet, indices: Sequence[int]) -> list[int]:
+    count = len(image_set.labels_N)
+    for index in indices:
+        if not 0 <= index < count:
+            raise ValueError(
+                f"expected indices of {image_set.name} {image_set.split}, 0 to {count - 1}, got {index}; correct it"
+            )
+    return [int(index) for index in indices]
+
+
+def _sample(image_set: ImageSet, selection: Selection, index: int, sigma: float) -> dict[str, Any]:
+    clean = f"{image_set.name}-{image_set.split}-{index}"
+    noisy = sigma > 0
+    draw = selection.draw if noisy else 0
+    noise_seed = derive(selection.seed, "noise", index, sigma, draw) if noisy else 0
+    return {
+        "id": f"{clean}-noise{sigma:g}-{draw}" if noisy else clean,
+        "label": int(image_set.labels_N[index]),
+        "group": f"noise {sigma:g}" if noisy else "clean",
+        "sigma": sigma,
+        "draw": draw,
+        "noise_seed": noise_seed,
+        "clip": selection.clip,
+        "source": clean,
+        "source_index": index,
+        "image": render(image_set.images_NHW[index], sigma=sigma, seed=noise_seed, clip=selection.clip),
+    }

@@ -1,0 +1,112 @@
+"""Which cells of a matrix a score reads: of other sources, of clean samples, of samples read both ways."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float64, Int64
+
+from influence.arrays import Array
+from influence.desiderata.spec import Condition, UndefinedError
+from influence.matrix import InfluenceMatrix
+
+PRIMARY_SIGMA = 1.0
+"""The noise at which verdicts are given."""
+
+
+def column(samples: pd.DataFrame, name: str) -> Array:
+    """A column of a sample table; UndefinedError where it is missing."""
+    if name not in samples:
+        raise UndefinedError(f"expected a column {name!r} of the samples, got {', '.join(map(str, samples))}")
+    return np.asarray(samples[name])
+
+
+def source(samples: pd.DataFrame) -> Array:
+    """What each sample was made from; itself where no source is named."""
+    return np.asarray(samples["source"] if "source" in samples else samples["id"])
+
+
+def other_source(matrix: InfluenceMatrix) -> Bool[Array, "P T"]:
+    """Cells whose probe and target are made from different sources."""
+    source_P, source_T = source(matrix.probes), source(matrix.targets)
+    code_N, _ = pd.factorize(np.concatenate([source_P, source_T]))
+    other_PT: Array = code_N[: len(source_P), None] != code_N[None, len(source_P) :]
+    return other_PT
+
+
+def is_clean(samples: pd.DataFrame) -> Bool[Array, " N"]:
+    """Samples without noise; all of them where no noise is named."""
+    return np.asarray(samples["sigma"]) == 0 if "sigma" in samples else np.ones(len(samples), bool)
+
+
+def is_first_draw(samples: pd.DataFrame) -> Bool[Array, " N"]:
+    """Samples of the noise draw that serves as probe and as target; further draws serve invariance alone."""
+    return np.asarray(samples["draw"]) == 0 if "draw" in samples else np.ones(len(samples), bool)
+
+
+@lru_cache(maxsize=1)  # a jackknife asks every score about one part before it takes the next
+def clean_part(matrix: InfluenceMatrix) -> InfluenceMatrix:
+    """Gains of clean targets after learning clean probes."""
+    return matrix.select(probes=is_clean(matrix.probes), targets=is_clean(matrix.targets))
+
+
+@lru_cache(maxsize=2)  # of the whole matrix and of its clean part
+def square(matrix: InfluenceMatrix) -> tuple[Float64[Array, "N N"], Bool[Array, "N N"]]:
+    """Gains of the samples that are probe and target, in the order of the probes, and the cells that count.
+
+    Returns:
+        gain_NN, and used_NN: the cells between different sources.
+
+    Raises:
+        UndefinedError: the ids of the probes and of the targets differ.
+    """
+    matrix = matrix.select(probes=is_first_draw(matrix.probes), targets=is_first_draw(matrix.targets))
+    column_N = pd.Index(matrix.targets["id"]).get_indexer(matrix.probes["id"])
+    if len(matrix.probes) != len(matrix.targets) or (column_N < 0).any():
+        raise UndefinedError(
+            f"expected the same ids as probes and as targets, got {len(matrix.probes)} probes and "
+            f"{len(matrix.targets)} targets with {int((column_N >= 0).sum())} ids in common; "
+            "measure a set of samples on itself"
+        )
+    used_NN = other_source(matrix)[:, column_N]
+    if not used_NN.any():
+        raise UndefinedError("expected samples of at least two sources, got fewer")
+    return matrix.gain[:, column_N], used_NN
+
+
+def noise_levels(units: Sequence[InfluenceMatrix]) -> list[Condition]:
+    """Every standard deviation above 0 of the noise on probes, as the condition `sigma`.
+
+    The primary one stands where there is no noise, and the score says there that it has no noisy copies.
+    """
+    levels = {float(sigma) for unit in units if "sigma" in unit.probes for sigma in unit.probes["sigma"] if sigma > 0}
+    return [{"sigma": sigma} for sigma in sorted(levels or {PRIMARY_SIGMA})]
+
+
+def copies(samples: pd.DataFrame, *, sigma: float, draw: int = 0) -> pd.Series:
+    """Position in the table of each source's copy with that noise, by source.
+
+    Raises:
+        UndefinedError: a source has two such copies, or none has one.
+    """
+    wanted_N = column(samples, "sigma") == sigma
+    if sigma > 0 and "draw" in samples:
+        wanted_N = wanted_N & (np.asarray(samples["draw"]) == draw)
+    position = pd.Series(np.flatnonzero(wanted_N), index=source(samples)[wanted_N])
+    if not len(position) or not position.index.is_unique:
+        found = "none" if not len(position) else f"two of {position.index[position.index.duplicated()][0]!r}"
+        raise UndefinedError(f"expected one copy a source with sigma {sigma:g} and draw {draw}, got {found}")
+    return position
+
+
+def common_sources(*positions: pd.Series) -> list[Int64[Array, " S"]]:
+    """The positions of the sources that have a copy in each of the series, in one order.
+
+    Raises:
+        UndefinedError: there are none.
+    """
+    aligned = pd.concat(positions, axis=1, join="inner")
+    if not len(aligned):
+        raise UndefinedError("expected sources with a clean and a noisy copy, got none")
+    return [aligned.iloc[:, number].to_numpy(np.int64) for number in range(len(positions))]

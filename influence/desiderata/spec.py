@@ -1,0 +1,65 @@
+"""What a score is: a number for a desideratum, read from one influence matrix."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from influence.matrix import InfluenceMatrix
+
+Condition: TypeAlias = Mapping[str, float]
+"""Arguments that a score is computed at, such as {"sigma": 0.5}; {} where it has none."""
+
+
+class UndefinedError(Exception):
+    """A score cannot be computed from this matrix; the message, one clause, says why."""
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """Numerator and denominator of a score, kept apart because over units ratios of means are taken."""
+
+    numerator: float
+    denominator: float = 1.0
+
+    @property
+    def value(self) -> float:
+        """The ratio within one unit, NaN over a zero denominator."""
+        return self.numerator / self.denominator if self.denominator else math.nan
+
+
+def unconditional(_units: Sequence[InfluenceMatrix]) -> list[Condition]:
+    """The one condition of a score that takes no argument."""
+    return [{}]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """How one number is computed, tested and named.
+
+    Attributes:
+        name: of the score, a valid file name.
+        desideratum: the wanted property it speaks about.
+        unit: of the value; `{readout}` stands for the unit of the readout, 1 for a pure number.
+        better: the good side, None where the score only describes.
+        measure: matrix of one unit and a condition's arguments to the score; raises UndefinedError.
+        null: value when there is no effect, so that numerator - null * denominator is as likely positive as
+            negative in a unit; None where no such value is known, and over units no p-value is given.
+        test: matrix, generator and a condition's arguments to a p-value within one matrix; None where there
+            is no such test. Called only where the score is defined.
+        conditions: the arguments to compute the score at, given the units; never empty.
+        smooth: whether leaving out one source changes the value little by little; an order statistic jumps, and
+            has no jackknife interval.
+        of_mean_world: computed on the mean matrix of the worlds, not world by world.
+    """
+
+    name: str
+    desideratum: str
+    unit: str = "1"
+    better: Literal["higher", "lower"] | None = None
+    measure: Callable[..., Ratio]
+    null: float | None = None
+    test: Callable[..., float] | None = None
+    conditions: Callable[[Sequence[InfluenceMatrix]], Sequence[Condition]] = unconditional
+    smooth: bool = True
+    of_mean_world: bool = False

@@ -1,0 +1,124 @@
+"""Learned influence: fine-tune on one probe, read every target, start again (Matelsky et al. 2024, Eqs. 4 and 7)."""
+
+import inspect
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+
+from influence.estimators.isolation import Isolation, select_parameters
+from influence.estimators.protocol import Row, check_step_size
+from influence.models.protocol import Batch, collate
+from influence.readout import Reader, SelfReader
+from influence.seeds import derive
+
+OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
+    name.lower(): optimizer
+    for name, optimizer in vars(torch.optim).items()
+    if isinstance(optimizer, type) and issubclass(optimizer, torch.optim.Optimizer) and name != "Optimizer"
+}
+"""Every optimiser of `torch.optim`, by its name in lower case."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FineTune:
+    """Gain of target j after `num_steps` optimiser steps on probe i alone, from the base weights w.
+
+    M_ij = readout_j(w') - readout_j(w), w' the weights after the steps on loss_i; zero steps or lr = 0 give
+    exactly 0. To first order in one step of SGD this is lr g_i . g_j with g the gradients of the loss.
+
+    Args:
+        optimizer: a key of `OPTIMIZERS`: "sgd", "adam", "adamw", ...; its state is fresh for every probe.
+        optimizer_options: its further arguments, e.g. {"momentum": 0.9}; weight decay is 0 unless given.
+        lr: learning rate; or
+        self_gain: the median self-gain, nats, that the learning rate is to be searched for.
+        num_steps: optimiser steps on the probe.
+        parameters: shell patterns of the parameter names to learn; None for all.
+        train_mode: learn with dropout and batch statistics alive; by default in eval mode.
+
+    Raises:
+        ValueError: an unknown optimiser or option, a negative number of steps, or not exactly one step size.
+    """
+
+    optimizer: str = "sgd"
+    optimizer_options: Mapping[str, Any] = field(default_factory=dict)
+    lr: float | None = None
+    self_gain: float | None = None
+    num_steps: int = 1
+    parameters: Sequence[str] | None = None
+    train_mode: bool = False
+    name = "finetune"
+
+    def __post_init__(self) -> None:
+        check_step_size(self.lr, self.self_gain)
+        if self.optimizer not in OPTIMIZERS:
+            raise ValueError(f"expected an optimizer among {', '.join(sorted(OPTIMIZERS))}, got {self.optimizer!r}")
+        known = set(inspect.signature(OPTIMIZERS[self.optimizer]).parameters) - {"params", "lr"}
+        unknown = sorted(set(self.optimizer_options) - known)
+        if unknown:
+            raise ValueError(
+                f"expected optimizer_options of {self.optimizer} among {', '.join(sorted(known))}, got {unknown[0]!r}"
+            )
+        if self.num_steps < 0:
+            raise ValueError(f"expected num_steps of at least 0, got {self.num_steps}")
+
+    def describe(self) -> dict[str, Any]:
+        """Name and settings, as saved beside a matrix."""
+        return {"name": self.name, **asdict(self)}
+
+    def with_lr(self, lr: float) -> Self:
+        """The same estimator at that learning rate."""
+        return replace(self, lr=lr, self_gain=None)
+
+    def make_optimizer(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
+        """A fresh optimiser over `parameters`."""
+        options = dict(self.optimizer_options)
+        kind = OPTIMIZERS[self.optimizer]
+        if "weight_decay" in inspect.signature(kind).parameters:
+            options.setdefault("weight_decay", 0.0)
+        return kind(parameters, lr=self.lr, **options)  # type: ignore[call-arg]
+
+    def learn(self, model: Any, batch: Batch, parameters: Sequence[nn.Parameter]) -> str:
+        """Take the steps on `batch`, in place; return why they failed, or ""."""
+        if self.num_steps == 0:
+            return ""
+        optimizer = self.make_optimizer(parameters)
+
+        def closure() -> float:
+            optimizer.zero_grad()
+            loss = model.loss(batch).sum()
+            loss.backward()
+            return float(loss)
+
+        for step in range(1, self.num_steps + 1):
+            loss = optimizer.step(closure)
+            if not math.isfinite(loss):
+                return f"diverged at step {step}: the loss is {loss}; lower the step size"
+        return ""
+
+    def rows(self, model: nn.Module, probes: pd.DataFrame, targets: Reader, *, seed: int = 0) -> Iterator[Row]:
+        """Learn each probe alone from the base weights and read every target.
+
+        A probe whose loss or readout is not finite gives a failed row; the others go on.
+        """
+        parameters = select_parameters(model, self.parameters)
+        isolation = Isolation(model)
+        for position, probe_id in enumerate(probes["id"]):
+            probe = probes.iloc[[position]]
+            itself = SelfReader(probe, targets)
+            with isolation.use(train_mode=self.train_mode, learn=parameters):
+                torch.manual_seed(derive(seed, "finetune", probe_id))
+                failure = self.learn(model, collate(model, probe), parameters)
+                if failure:
+                    row = Row.failed(len(targets.before), failure)
+                else:
+                    gain_T = targets.read() - targets.before
+                    row = Row(gain_T=gain_T, self_gain=itself.gain(gain_T))
+            if not failure and not (np.isfinite(row.gain_T).all() and np.isfinite(row.self_gain)):
+                row = Row.failed(len(row.gain_T), "diverged: a readout is not finite; lower the step size")
+            yield row

@@ -1,0 +1,130 @@
+"""First-order influence: the empirical neural tangent kernel, as a preview and a check of fine-tuning."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from influence.estimators.isolation import Isolation, select_parameters
+from influence.estimators.protocol import Row, check_step_size
+from influence.models.protocol import collate
+from influence.readout import Reader
+
+HELD_BYTES = 2 * 2**30
+"""Memory for the probes' gradients; more probes than fit are taken in turns."""
+
+ADAM_EPS = 1e-8
+
+
+def sgd_direction(gradient_D: Float[Tensor, " D"]) -> Float[Tensor, " D"]:
+    """u(g) = g."""
+    return gradient_D
+
+
+def adam_direction(gradient_D: Float[Tensor, " D"]) -> Float[Tensor, " D"]:
+    """u(g) = g / (|g| + eps), elementwise: Adam's first step from a fresh state, weight decay 0."""
+    return gradient_D / (gradient_D.abs() + ADAM_EPS)
+
+
+DIRECTIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "sgd": sgd_direction,
+    "adam": adam_direction,
+    "adamw": adam_direction,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FirstOrder:
+    """Gain of target j to first order in one optimiser step on probe i.
+
+    M_ij = -lr u(g_i) . r_j, where g_i is the gradient of the probe's loss, u the optimiser's direction
+    (`DIRECTIONS`) and r_j the gradient of the target's readout. For SGD and the readout `log_prob`, r_j = -g_j
+    and M_ij = +lr g_i . g_j, the empirical neural tangent kernel (Matelsky et al. 2024, Eqs. 1 to 3, with the
+    sign of the gain; Malladi et al. 2210.05643 for Adam).
+
+    Args:
+        optimizer: a key of `DIRECTIONS`.
+        lr: learning rate; or
+        self_gain: the median self-gain, nats, that the learning rate is to be searched for.
+        parameters: shell patterns of the parameter names to learn; None for all.
+
+    Raises:
+        ValueError: an unknown optimiser, or not exactly one step size.
+    """
+
+    optimizer: str = "sgd"
+    lr: float | None = None
+    self_gain: float | None = None
+    parameters: Sequence[str] | None = None
+    name = "first_order"
+
+    def __post_init__(self) -> None:
+        check_step_size(self.lr, self.self_gain)
+        if self.optimizer not in DIRECTIONS:
+            raise ValueError(
+                f"expected a first-order optimizer among {', '.join(DIRECTIONS)}, got {self.optimizer!r}; "
+                "use the estimator finetune for others"
+            )
+
+    def describe(self) -> dict[str, Any]:
+        """Name and settings, as saved beside a matrix."""
+        return {"name": self.name, **asdict(self)}
+
+    def with_lr(self, lr: float) -> Self:
+        """The same estimator at that learning rate."""
+        return replace(self, lr=lr, self_gain=None)
+
+    def rows(self, model: nn.Module, probes: pd.DataFrame, targets: Reader, *, seed: int = 0) -> Iterator[Row]:
+        """The first-order gains of each probe on every target; `seed` is not used.
+
+        Held in memory: the directions of as many probes as `HELD_BYTES` allow; targets pass one by one.
+        """
+        parameters = select_parameters(model, self.parameters)
+        isolation = Isolation(model)
+        bytes_a_probe = sum(parameter.numel() * parameter.element_size() for parameter in parameters)
+        held = max(1, HELD_BYTES // bytes_a_probe)
+
+        def loss(batch: Any) -> Tensor:
+            log_likelihood: Tensor = -model.loss(batch).sum()  # type: ignore[operator]
+            return log_likelihood
+
+        def read(batch: Any) -> Tensor:
+            return targets.readout.read(model, batch).sum()
+
+        for start in range(0, len(probes), held):
+            group = probes.iloc[start : start + held]
+            batches = [collate(model, group.iloc[[position]]) for position in range(len(group))]
+            with isolation.use(learn=parameters):
+                step_PD = torch.stack(
+                    [DIRECTIONS[self.optimizer](_gradient(loss, batch, parameters)) for batch in batches]
+                )
+                self_gain_P = [
+                    float(step_D @ _gradient(read, batch, parameters))
+                    for step_D, batch in zip(step_PD, batches, strict=True)
+                ]
+                gain_PT = np.empty((len(group), len(targets.before)))
+                for target in range(len(targets.before)):
+                    gradient_D = _gradient(read, collate(model, targets.samples.iloc[[target]]), parameters)
+                    gain_PT[:, target] = (step_PD @ gradient_D).cpu().double().numpy()
+            assert self.lr is not None
+            for probe_id, gain_T, self_gain in zip(group["id"], gain_PT, self_gain_P, strict=True):
+                position = targets.position.get(probe_id)
+                yield Row(
+                    gain_T=self.lr * gain_T,
+                    self_gain=self.lr * float(self_gain if position is None else gain_T[position]),
+                )
+
+
+def _gradient(function: Callable[[Any], Tensor], batch: Any, parameters: Sequence[nn.Parameter]) -> Float[Tensor, " D"]:
+    gradients = torch.autograd.grad(function(batch), list(parameters), allow_unused=True)
+    return torch.cat(
+        [
+            (torch.zeros_like(parameter) if gradient is None else gradient).flatten()
+            for parameter, gradient in zip(parameters, gradients, strict=True)
+        ]
+    )

@@ -1,0 +1,69 @@
+"""Measuring never changes what is measured: a model put back bit for bit."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from fnmatch import fnmatchcase
+
+import torch
+from pytorch_lightning.utilities.seed import isolate_rng
+from torch import Tensor, nn
+
+
+class Isolation:
+    """Remembers a model and puts it back after every use, also after an exception or an interrupt.
+
+    Weights, buffers, gradients, `requires_grad` flags, train or eval mode of every module, and the random
+    states of Python, NumPy and torch are the same after `with isolation.use(...)` as before it.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+        self.state: list[tuple[Tensor, Tensor]] = [
+            (tensor, tensor.detach().clone()) for tensor in (*model.parameters(), *model.buffers())
+        ]
+
+    @contextmanager
+    def use(self, *, train_mode: bool = False, learn: Sequence[nn.Parameter] = ()) -> Iterator[None]:
+        """A scope in which the model may be changed at will.
+
+        Args:
+            train_mode: keep dropout and batch statistics alive; otherwise the model is in eval mode.
+            learn: the parameters that require a gradient inside; all others do not.
+        """
+        modes = [(module, module.training) for module in self.model.modules()]
+        gradients = [(parameter, parameter.requires_grad, parameter.grad) for parameter in self.model.parameters()]
+        with isolate_rng():
+            try:
+                self.model.train(train_mode)
+                for parameter, _, _ in gradients:
+                    parameter.grad = None
+                    parameter.requires_grad_(False)
+                for parameter in learn:
+                    parameter.requires_grad_(True)
+                yield
+            finally:
+                with torch.no_grad():
+                    for tensor, saved in self.state:
+                        tensor.copy_(saved)
+                for parameter, requires_grad, gradient in gradients:
+                    parameter.requires_grad_(requires_grad)
+                    parameter.grad = gradient
+                for module, training in modes:
+                    module.training = training
+
+
+def select_parameters(model: nn.Module, patterns: Sequence[str] | None) -> list[nn.Parameter]:
+    """The parameters whose names match any of the shell patterns, all of them for None.
+
+    Raises:
+        ValueError: a pattern matches no parameter.
+    """
+    named = dict(model.named_parameters())
+    if patterns is None:
+        return list(named.values())
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in named):
+            raise ValueError(
+                f"expected a pattern that matches a parameter, got {pattern!r}; the model has {', '.join(named)}"
+            )
+    return [parameter for name, parameter in named.items() if any(fnmatchcase(name, pattern) for pattern in patterns)]

@@ -1,0 +1,254 @@
+"""Measure an influence matrix block by block, so that interrupted work resumes."""
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from torch import nn
+
+from influence.estimators.protocol import Estimator
+from influence.matrix import Block, InfluenceMatrix, read_header, write_header, write_tables
+from influence.models import protocol
+from influence.provenance import weights_digest
+from influence.readout import Reader, Readout, class_probabilities, find
+from influence.samples import check, digest, without_inputs
+from influence.step_size import find_step_size
+
+
+@dataclass(frozen=True)
+class Extent:
+    """A block before it is measured: its name and its ranges of probes and targets."""
+
+    id: str
+    probes: slice
+    targets: slice
+
+
+def measure(
+    model: nn.Module,
+    probes: pd.DataFrame,
+    targets: pd.DataFrame | None = None,
+    *,
+    estimator: Estimator,
+    readout: str | Readout = "log_prob",
+    seed: int = 0,
+    batch_size: int = 512,
+    block_size: int = 32,
+    folder: Path | str | None = None,
+    provenance: Mapping[str, Any] | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> InfluenceMatrix:
+    """The influence of every probe on every target, and of every probe on itself.
+
+    Args:
+        model: the base model (`influence.models.protocol.Model`); it is left as it was, bit for bit.
+        probes: sample table of the rows.
+        targets: sample table of the columns; the probes where None.
+        estimator: how the influence is obtained.
+        readout: a name of `influence.readout.READOUTS`, or a readout of one's own.
+        seed: of the fine-tuning, where it is random.
+        batch_size: targets a forward; another size changes gains by rounding only.
+        block_size: probes a block, which is what an interrupt can lose; worlds are blocks of their own.
+        folder: where blocks are saved as they finish and found again; None keeps all in memory.
+        provenance: kept with the matrix, beside the weights' checksum and the noise floor.
+        progress: called with the number of probes done and the number of all.
+
+    Returns:
+        The matrix. Where the model is a classifier its tables also hold the base model's class
+        probabilities, `prob_0` to `prob_<C-1>`.
+
+    Raises:
+        TypeError: the model lacks the protocol.
+        ValueError: samples that cannot be measured, or a folder that holds another matrix.
+    """
+    protocol.check(model)
+    targets = probes if targets is None else targets
+    check(probes, "probe")
+    check(targets, "target")
+    readout = find(readout, model)
+    folder = None if folder is None else Path(folder)
+    identity = {
+        "weights": weights_digest(model),
+        "probes": digest(probes),
+        "targets": digest(targets),
+        "seed": seed,
+        "readout": readout.describe(),
+        "estimator": estimator.describe(),
+    }
+    if folder is not None and (folder / "matrix.json").exists():
+        header = read_header(folder)
+        _check_same(folder, header["provenance"]["identity"], identity)
+    else:
+        header = _begin(model, probes, targets, estimator, readout, identity, batch_size, block_size, provenance)
+        if folder is not None:
+            write_header(folder, **header)
+    tables = [_with_probabilities(model, samples, batch_size) for samples in (probes, targets)]
+    if folder is not None:
+        write_tables(folder, *tables)
+
+    estimator = estimator.with_lr(header["estimator"]["lr"])
+    blocks: list[Block] = []
+    for extent in block_extents(probes, targets, header["block_size"]):
+        if folder is not None and (folder / "blocks" / f"{extent.id}.npz").exists():
+            block = Block.load(folder / "blocks", extent.id)
+        else:
+            block = measure_block(
+                model,
+                probes,
+                targets,
+                extent,
+                estimator=estimator,
+                readout=readout,
+                seed=seed,
+                batch_size=batch_size,
+                progress=progress,
+            )
+            if folder is not None:
+                block.save(folder / "blocks")
+        blocks.append(block)
+        progress(extent.probes.stop, len(probes))
+    return InfluenceMatrix(
+        blocks=blocks,
+        probes=tables[0],
+        targets=tables[1],
+        readout=header["readout"],
+        estimator=header["estimator"],
+        provenance=header["provenance"],
+    )
+
+
+def measure_block(
+    model: nn.Module,
+    probes: pd.DataFrame,
+    targets: pd.DataFrame,
+    extent: Extent,
+    *,
+    estimator: Estimator,
+    readout: Readout,
+    seed: int,
+    batch_size: int,
+    progress: Callable[[int, int], None],
+) -> Block:
+    """The gains of one block, in memory."""
+    reader = Reader(model, targets.iloc[extent.targets], readout, batch_size=batch_size)
+    rows = []
+    for row in estimator.rows(model, probes.iloc[extent.probes], reader, seed=seed):
+        rows.append(row)
+        progress(extent.probes.start + len(rows), len(probes))
+    return Block(
+        id=extent.id,
+        first_probe=extent.probes.start,
+        first_target=extent.targets.start,
+        gain_PT=np.stack([row.gain_T for row in rows]),
+        self_gain_P=np.array([row.self_gain for row in rows]),
+        before_T=reader.before,
+        failure_P=np.array([row.failure for row in rows]),
+    )
+
+
+def block_extents(probes: pd.DataFrame, targets: pd.DataFrame, block_size: int) -> list[Extent]:
+    """One block a world where the probes name worlds, else ranges of `block_size` probes on all targets.
+
+    Raises:
+        ValueError: the samples of a world do not stand together, or a world has no targets.
+    """
+    if "world" not in probes:
+        return [
+            Extent(f"{start:06d}", slice(start, min(start + block_size, len(probes))), slice(0, len(targets)))
+            for start in range(0, len(probes), block_size)
+        ]
+    return [
+        Extent(f"world-{world}", _world_range(probes, world), _world_range(targets, world))
+        for world in probes["world"].unique()
+    ]
+
+
+def seconds_a_probe(
+    model: nn.Module,
+    probes: pd.DataFrame,
+    targets: pd.DataFrame,
+    *,
+    estimator: Estimator,
+    readout: str | Readout = "log_prob",
+    batch_size: int = 512,
+) -> float:
+    """Time of one row, seconds: learned at lr 0 and thrown away, again until half a second has passed."""
+    world = probes["world"] == probes["world"].iloc[0] if "world" in probes else None
+    if world is not None:
+        targets = targets[targets["world"] == probes["world"].iloc[0]]
+    reader = Reader(model, targets, find(readout, model), batch_size=batch_size)
+    start, times = time.perf_counter(), list[float]()
+    for _ in estimator.with_lr(0.0).rows(model, probes, reader):
+        times.append(time.perf_counter() - start - sum(times))
+        if time.perf_counter() - start > 0.5:
+            break
+    return min(times)
+
+
+def noise_floor(model: nn.Module, targets: pd.DataFrame, readout: Readout, *, batch_size: int) -> float:
+    """What rounding alone does to a readout: root mean square of its change when the chunks change, in its unit."""
+    whole = Reader(model, targets, readout, batch_size=batch_size).before
+    parts = Reader(model, targets, readout, batch_size=math.ceil(min(batch_size, len(targets)) / 3)).before
+    return float(np.sqrt(np.mean((whole - parts) ** 2)))
+
+
+def _begin(
+    model: nn.Module,
+    probes: pd.DataFrame,
+    targets: pd.DataFrame,
+    estimator: Estimator,
+    readout: Readout,
+    identity: Mapping[str, Any],
+    batch_size: int,
+    block_size: int,
+    provenance: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """What is settled before the first block: the step size, the plan of blocks and the provenance."""
+    settings = dict(estimator.describe())
+    if estimator.self_gain is not None:
+        step_size = find_step_size(model, probes, estimator, seed=identity["seed"])
+        settings |= {"lr": step_size.lr, "step_size": step_size.describe()}
+    return {
+        "blocks": [extent.id for extent in block_extents(probes, targets, block_size)],
+        "block_size": block_size,
+        "readout": readout.describe(),
+        "estimator": settings,
+        "provenance": {
+            **(provenance or {}),
+            "identity": identity,
+            "noise_floor": noise_floor(model, targets, readout, batch_size=batch_size),
+        },
+    }
+
+
+def _check_same(folder: Path, stored: Mapping[str, Any], identity: Mapping[str, Any]) -> None:
+    for name, value in identity.items():
+        if stored.get(name) != value:
+            raise ValueError(
+                f"expected {folder} to hold the same matrix, got one with other {name} "
+                f"({stored.get(name)!r}, now {value!r}); choose another folder"
+            )
+
+
+def _with_probabilities(model: nn.Module, samples: pd.DataFrame, batch_size: int) -> pd.DataFrame:
+    table = without_inputs(samples)
+    probabilities_NC = class_probabilities(model, samples, batch_size=batch_size)
+    if probabilities_NC is None:
+        return table
+    columns = {f"prob_{label}": column for label, column in enumerate(probabilities_NC.T)}
+    return pd.concat([table, pd.DataFrame(columns)], axis=1)
+
+
+def _world_range(samples: pd.DataFrame, world: Any) -> slice:
+    positions = np.flatnonzero(samples["world"] == world)
+    if len(positions) == 0 or positions[-1] - positions[0] + 1 != len(positions):
+        raise ValueError(
+            f"expected the samples of world {world!r} to stand together among probes and targets, got "
+            f"{len(positions)} scattered; sort both tables by world"
+        )
+    return slice(int(positions[0]), int(positions[-1]) + 1)

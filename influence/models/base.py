@@ -1,0 +1,97 @@
+"""The base model: trained once by Lightning, kept as safetensors."""
+
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from filelock import FileLock
+from pytorch_lightning.plugins.environments import LightningEnvironment
+from pytorch_lightning.utilities.seed import isolate_rng
+from safetensors.torch import load_model, save_model
+from torch import nn
+
+from influence.files import read_json, write_atomically, write_json
+from influence.seeds import derive
+
+
+def initialise(make: Callable[[], nn.Module], seed: int) -> nn.Module:
+    """A model whose random weights depend on `seed` alone; global random states stay as they were."""
+    with isolate_rng():
+        torch.manual_seed(derive(seed, "initial weights"))
+        return make()
+
+
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Load safetensors into `model`.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is torn, or its tensors are not the model's.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"expected weights in {path}, got no such file; give the path of a safetensors file")
+    try:
+        load_model(model, path)
+    except Exception as error:  # noqa: BLE001 - safetensors and torch raise bare classes of their own
+        reason = " ".join(str(error).split())
+        raise ValueError(
+            f"expected {path} to hold the weights of {type(model).__name__}, got: {reason}; "
+            "delete it or configure the model that wrote it"
+        ) from None
+
+
+def train_once(
+    model: pl.LightningModule, data: pl.LightningDataModule, folder: Path, *, epochs: int, seed: int, device: str
+) -> dict[str, Any]:
+    """Give `model` the weights in `folder`, training them first where there are none.
+
+    Two processes that ask for the same folder train once: the second waits for the first.
+
+    Args:
+        model: freshly initialised; it is changed in place.
+        data: what it is trained and validated on.
+        folder: receives `weights.safetensors` and, last, `training.json`.
+        epochs: passes over the training set.
+        seed: of what is random in training besides the order of the data.
+        device: "cpu" or "cuda".
+
+    Returns:
+        The record of the training: epochs, seconds and the metrics that the module logged.
+    """
+    weights, record_path = folder / "weights.safetensors", folder / "training.json"
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".lock"):
+        if not record_path.exists():
+            start = time.perf_counter()
+            metrics = _fit(model, data, epochs=epochs, seed=seed, device=device)
+            write_atomically(weights, lambda path: save_model(model, str(path)))
+            write_json(record_path, {"epochs": epochs, "seconds": time.perf_counter() - start, **metrics})
+    load_weights(model, weights)
+    record: dict[str, Any] = read_json(record_path)
+    return record
+
+
+def _fit(
+    model: pl.LightningModule, data: pl.LightningDataModule, *, epochs: int, seed: int, device: str
+) -> dict[str, float]:
+    with isolate_rng(), warnings.catch_warnings():
+        # The data sits in memory: worker processes would only cost time.
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        warnings.filterwarnings("ignore", message=".*GPU available but not used.*")
+        torch.manual_seed(derive(seed, "base training"))
+        trainer = pl.Trainer(
+            max_epochs=epochs,
+            accelerator="gpu" if device == "cuda" else "cpu",
+            devices=1,
+            logger=False,
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            plugins=[LightningEnvironment()],  # one device, also inside a Slurm job
+        )
+        trainer.fit(model, datamodule=data)
+        model.to("cpu")
+        return {name: float(value) for name, value in trainer.callback_metrics.items()}

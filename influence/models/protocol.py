@@ -1,0 +1,70 @@
+"""What a model must offer to be measured."""
+
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+Batch: TypeAlias = Any
+"""What `collate` makes of a sample table and a model takes; by default a dict of tensors."""
+
+
+@runtime_checkable
+class Model(Protocol):
+    """An `nn.Module` with two methods, each giving one number a sample.
+
+    A model may also have `logits(batch) -> [B, C]` (then the readouts `logit` and `margin` exist and the base
+    model's class probabilities are kept beside the matrix) and `collate(samples: DataFrame) -> batch` (else
+    `stack_columns` makes one).
+    """
+
+    def loss(self, batch: Batch) -> Float[Tensor, " B"]:
+        """Training loss of each sample, in nats; what a probe is learned by."""
+        ...
+
+    def log_prob(self, batch: Batch) -> Float[Tensor, " B"]:
+        """Log-probability of each sample, in nats, in float64; what is read on a target."""
+        ...
+
+
+def check(model: Any) -> None:
+    """Refuse a model without the protocol.
+
+    Raises:
+        TypeError: it is no `nn.Module` or lacks `loss` or `log_prob`.
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"expected a torch nn.Module, got {type(model).__name__}; wrap the model in one")
+    missing = [name for name in ("loss", "log_prob") if not callable(getattr(model, name, None))]
+    if missing:
+        raise TypeError(
+            f"expected a model with loss(batch) and log_prob(batch), got {type(model).__name__} "
+            f"without {' and '.join(missing)}; add the method"
+        )
+
+
+def collate(model: nn.Module, samples: pd.DataFrame) -> Batch:
+    """The batch of a sample table, on the model's device."""
+    own = getattr(model, "collate", None)
+    batch = own(samples) if callable(own) else stack_columns(samples)
+    parameter = next(model.parameters(), None)
+    device = torch.device("cpu") if parameter is None else parameter.device
+    return {name: value.to(device) for name, value in batch.items()} if isinstance(batch, dict) else batch
+
+
+def stack_columns(samples: pd.DataFrame) -> dict[str, Tensor]:
+    """Stack every array or number column into a tensor of B rows; text columns are left out.
+
+    Floating arrays keep their precision, so a float64 model gets float64 inputs.
+    """
+    batch = {}
+    for name in samples:
+        column = samples[name]
+        if isinstance(column.iloc[0], np.ndarray):
+            batch[str(name)] = torch.from_numpy(np.stack(list(column)))
+        elif column.dtype.kind in "biuf":
+            batch[str(name)] = torch.from_numpy(column.to_numpy().copy())
+    return batch

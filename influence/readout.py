@@ -1,0 +1,145 @@
+"""Readouts: the number read on a target before and after a probe is learned."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float64
+from pytorch_lightning.utilities.seed import isolate_rng
+from torch import Tensor, nn
+
+from influence.arrays import Array
+from influence.models.protocol import Batch, collate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Readout:
+    """A number a sample, read from a model.
+
+    Attributes:
+        name: what the matrix and the axes call it.
+        unit: of the number, and so of the gain.
+        read: model and batch to B numbers.
+        higher_is_better: whether a positive gain means that the target became more likely; every readout
+            here is oriented so.
+    """
+
+    name: str
+    unit: str
+    read: Callable[[Any, Batch], Tensor]
+    higher_is_better: bool = True
+
+    def describe(self) -> dict[str, Any]:
+        """What is saved beside a matrix."""
+        return {"name": self.name, "unit": self.unit, "higher_is_better": self.higher_is_better}
+
+
+def _log_prob(model: Any, batch: Batch) -> Tensor:
+    values: Tensor = model.log_prob(batch)
+    return values
+
+
+def _logit(model: Any, batch: Batch) -> Tensor:
+    logits: Tensor = model.logits(batch).double()
+    return logits.gather(1, batch["label"][:, None]).squeeze(1)
+
+
+def _margin(model: Any, batch: Batch) -> Tensor:
+    logits: Tensor = model.logits(batch).double()
+    label = batch["label"][:, None]
+    runner_up = logits.scatter(1, label, -torch.inf).amax(1)
+    return logits.gather(1, label).squeeze(1) - runner_up
+
+
+READOUTS: dict[str, Readout] = {
+    readout.name: readout
+    for readout in (
+        Readout(name="log_prob", unit="nats", read=_log_prob),
+        Readout(name="logit", unit="logits", read=_logit),
+        Readout(name="margin", unit="logits", read=_margin),
+    )
+}
+"""`log_prob` of the sample; `logit` of its label; `margin` of its label's logit above the runner-up's."""
+
+
+def find(readout: str | Readout, model: nn.Module) -> Readout:
+    """The readout of that name, if the model can give it.
+
+    Raises:
+        ValueError: there is no such readout, or it needs `logits` and the model has none.
+    """
+    if isinstance(readout, Readout):
+        return readout
+    if readout not in READOUTS:
+        raise ValueError(f"expected a readout among {', '.join(READOUTS)}, got {readout!r}")
+    if readout != "log_prob" and not callable(getattr(model, "logits", None)):
+        raise ValueError(
+            f"expected a model with logits(batch) for the readout {readout!r}, got {type(model).__name__}; "
+            "use log_prob or add the method"
+        )
+    return READOUTS[readout]
+
+
+class Reader:
+    """Reads one set of samples again and again, always in the same chunks and in eval mode.
+
+    The chunks are fixed because floating-point sums depend on them: reading twice gives the same bits.
+
+    Attributes:
+        samples: what is read.
+        before: the readout of each under the weights the model has when the reader is made.
+        position: index of each sample by its id.
+    """
+
+    def __init__(self, model: nn.Module, samples: pd.DataFrame, readout: Readout, *, batch_size: int) -> None:
+        self.model, self.readout, self.samples = model, readout, samples
+        self.position = {id: position for position, id in enumerate(samples["id"])}
+        self.batches = [
+            collate(model, samples.iloc[start : start + batch_size]) for start in range(0, len(samples), batch_size)
+        ]
+        self.before = self.read()
+
+    def read(self) -> Float64[Array, " T"]:
+        """The readout of every sample under the model's present weights."""
+        return read(self.model, self.batches, self.readout.read)
+
+
+def read(model: nn.Module, batches: list[Batch], function: Callable[[Any, Batch], Tensor]) -> Float64[Array, "T ..."]:
+    """`function` of every batch, joined; the model's modes and all random states are left as they were."""
+    if not batches:
+        return np.empty(0)
+    modes = [(module, module.training) for module in model.modules()]
+    with isolate_rng(), torch.no_grad():
+        try:
+            model.eval()
+            return torch.cat([function(model, batch).double() for batch in batches]).cpu().numpy()
+        finally:
+            for module, training in modes:
+                module.training = training
+
+
+class SelfReader:
+    """Reads a probe on itself: its entry among the targets where it is one, else by a forward of its own."""
+
+    def __init__(self, probe: pd.DataFrame, targets: Reader) -> None:
+        self.position = targets.position.get(probe["id"].iloc[0])
+        alone = probe.iloc[: self.position is None]
+        self.reader = Reader(targets.model, alone, targets.readout, batch_size=1)
+
+    def gain(self, gain_T: Float64[Array, " T"]) -> float:
+        """The probe's gain on itself, given the gains of the targets under the same weights."""
+        if self.position is not None:
+            return float(gain_T[self.position])
+        return float((self.reader.read() - self.reader.before)[0])
+
+
+def class_probabilities(model: nn.Module, samples: pd.DataFrame, *, batch_size: int) -> Float64[Array, "N C"] | None:
+    """Softmax of `model.logits`, or None where the model is no classifier."""
+    if not callable(getattr(model, "logits", None)):
+        return None
+    starts = range(0, len(samples), batch_size)
+    batches = [collate(model, samples.iloc[start : start + batch_size]) for start in starts]
+    return read(model, batches, lambda model, batch: torch.softmax(model.logits(batch).double(), dim=-1))

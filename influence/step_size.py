@@ -1,0 +1,148 @@
+"""The step size: the learning rate at which probes teach themselves a wanted amount."""
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float64
+from torch import nn
+
+from influence.arrays import Array
+from influence.estimators.first_order import DIRECTIONS, FirstOrder
+from influence.estimators.protocol import Estimator
+from influence.readout import Reader, find
+
+TOLERANCE = 0.05
+"""Relative distance from the wanted median self-gain at which the search stops."""
+
+MAX_PROBES = 100
+"""More clean probes than this are thinned evenly: the median needs no more."""
+
+MAX_EVALUATIONS = 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepSize:
+    """A learning rate and the self-gains it gives, in nats, over the clean probes."""
+
+    lr: float
+    median: float
+    low: float
+    high: float
+    num_probes: int
+
+    def describe(self) -> dict[str, Any]:
+        """What is saved beside a matrix."""
+        return asdict(self)
+
+
+def clean_probes(probes: pd.DataFrame) -> pd.DataFrame:
+    """The probes whose median self-gain sets the step size: those without noise, at most `MAX_PROBES`."""
+    clean = probes[probes["sigma"] == 0] if "sigma" in probes else probes
+    if len(clean) == 0:
+        raise ValueError("expected clean probes (sigma 0) to search the step size on, got none; set estimator.lr")
+    kept = np.unique(np.linspace(0, len(clean) - 1, min(len(clean), MAX_PROBES)).round().astype(int))
+    return clean.iloc[kept]
+
+
+def find_step_size(
+    model: nn.Module,
+    probes: pd.DataFrame,
+    estimator: Estimator,
+    *,
+    seed: int = 0,
+    report: Callable[[float, float], None] = lambda lr, median: None,
+) -> StepSize:
+    """The smallest learning rate whose median self-gain is `estimator.self_gain` within `TOLERANCE`.
+
+    The gain is read as `log_prob` whatever the readout of the matrix. The first-order value
+    lr = self_gain / median_i(u(g_i) . g_i num_steps) is the start; from an eighth of it the rate doubles until
+    the median self-gain is reached, which keeps to the smallest root, then the bracket is narrowed in
+    log lr against log self-gain.
+
+    Args:
+        model: the base model; it is left as it was.
+        probes: candidates; see `clean_probes`.
+        estimator: one with `self_gain` set.
+        seed: of the fine-tuning.
+        report: called with every learning rate tried and its median self-gain.
+
+    Raises:
+        ValueError: no learning rate reaches the self-gain before the median falls or diverges.
+    """
+    assert estimator.self_gain is not None
+    target, chosen = estimator.self_gain, clean_probes(probes)
+    tried: dict[float, Array] = {}
+
+    def excess(lr: float) -> float:
+        """Log of the median self-gain over the target; -inf where the median probe fails or unlearns."""
+        tried[lr] = self_gains(model, chosen, estimator.with_lr(lr), seed=seed)
+        median = float(np.median(np.nan_to_num(tried[lr], nan=-math.inf)))
+        report(lr, median)
+        if len(tried) > MAX_EVALUATIONS:
+            raise ValueError(_unreachable(target, tried))
+        return math.log(median / target) if median > 0 else -math.inf
+
+    low_lr = first_order_lr(model, chosen, estimator, seed=seed) / 8
+    while (low := excess(low_lr)) > 0:
+        low_lr /= 8
+    best = low
+    while True:
+        high_lr = 2 * low_lr
+        high = excess(high_lr)
+        if high >= -TOLERANCE:
+            break
+        best = max(best, high)
+        if high < best - math.log(2):
+            raise ValueError(_unreachable(target, tried))
+        low_lr, low = high_lr, high
+    while high > TOLERANCE:
+        share = min(max(low / (low - high), 0.1), 0.9)
+        middle_lr = low_lr * (high_lr / low_lr) ** share
+        middle = excess(middle_lr)
+        if middle < -TOLERANCE:
+            low_lr, low = middle_lr, middle
+        else:
+            high_lr, high = middle_lr, middle
+    gains = tried[high_lr]
+    return StepSize(
+        lr=high_lr,
+        median=float(np.median(gains)),
+        low=float(np.nanmin(gains)),
+        high=float(np.nanmax(gains)),
+        num_probes=len(gains),
+    )
+
+
+def self_gains(model: nn.Module, probes: pd.DataFrame, estimator: Estimator, *, seed: int = 0) -> Float64[Array, " P"]:
+    """Gain of each probe on itself, nats of `log_prob`; NaN where it fails."""
+    readout = find("log_prob", model)
+    nothing = Reader(model, probes.iloc[:0], readout, batch_size=1)
+    return np.array([row.self_gain for row in estimator.rows(model, probes, nothing, seed=seed)])
+
+
+def first_order_lr(model: nn.Module, probes: pd.DataFrame, estimator: Estimator, *, seed: int = 0) -> float:
+    """The learning rate that the first-order formula gives for the wanted self-gain."""
+    settings = estimator.describe()
+    optimizer = settings["optimizer"] if settings["optimizer"] in DIRECTIONS else "adam"
+    linear = FirstOrder(optimizer=optimizer, lr=1.0, parameters=settings["parameters"])
+    slope = float(np.median(self_gains(model, probes, linear, seed=seed))) * max(1, settings.get("num_steps", 1))
+    if not 0 < slope < math.inf:
+        raise ValueError(
+            f"expected probes that the model can learn from, got a median squared gradient of {slope}; "
+            "set estimator.lr, or choose other probes or parameters"
+        )
+    assert estimator.self_gain is not None
+    return float(estimator.self_gain / slope)
+
+
+def _unreachable(target: float, tried: dict[float, Array]) -> str:
+    medians = {lr: float(np.median(np.nan_to_num(gains, nan=-math.inf))) for lr, gains in tried.items()}
+    best = max(medians, key=lambda lr: medians[lr])
+    return (
+        f"expected a learning rate with a median self-gain of {target:g} nats, got at most {medians[best]:.3g} "
+        f"(at lr {best:.3g}) of {len(tried)} tried; lower estimator.self_gain or set estimator.lr"
+    )

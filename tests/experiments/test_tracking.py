@@ -1,0 +1,324 @@
+"""Tracking through the real SDK, read back with its own reader or from a server on the loopback interface."""
+
+import json
+import logging
+import math
+import os
+import shutil
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import matplotlib.image
+import numpy as np
+import pandas as pd
+import pytest
+import wandb
+from omegaconf import OmegaConf
+
+from experiments import tracking
+from experiments.tracking import Mode, TrackingConfig, log_result, track
+from influence.files import sha256
+from influence.matrix import Block, InfluenceMatrix
+from tests.experiments.wandb_server import WandbServer
+
+CONFIG = {"seed": 3, "estimator": {"name": "finetune", "lr": 0.01}}
+KEY = "0" * 40
+GOES_ON = "; going on, nothing is lost: the run folder keeps the result"
+SUMMARY = {
+    "desiderata/asymmetry index": 0.125,
+    "desiderata/selectivity": -0.25,
+    "desiderata/selectivity/low": -0.5,
+    "desiderata/selectivity/high": 0.0,
+    "desiderata/selectivity/p": 0.01,
+}
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    """A home folder without a login, in an environment that says nothing of W&B."""
+    home = tmp_path / "home"
+    home.mkdir()
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("WANDB_", "XDG_", "NETRC"))}
+    environment |= {"HOME": str(home), "WANDB_ERROR_REPORTING": "false", "NO_PROXY": "127.0.0.1"}
+    with mock.patch.dict(os.environ, environment, clear=True):
+        yield home
+        wandb.teardown()
+
+
+@pytest.fixture
+def run_folder(tmp_path: Path) -> Path:
+    return tmp_path / "outputs" / "digits" / "ab12cd"
+
+
+@pytest.fixture
+def matrix() -> InfluenceMatrix:
+    gain_PT = np.linspace(-1, 1, 15).reshape(3, 5)
+    gain_PT[0, 1] = np.nan
+    block = Block(
+        id="0-3",
+        first_probe=0,
+        first_target=0,
+        gain_PT=gain_PT,
+        self_gain_P=np.array([1.0, 2.0, 3.0]),
+        before_T=np.arange(5.0),
+        failure_P=np.array(["", "", ""]),
+    )
+    return InfluenceMatrix(
+        blocks=[block],
+        probes=pd.DataFrame({"id": ["a", "b", "c"]}),
+        targets=pd.DataFrame({"id": ["a", "b", "c", "d", "e"]}),
+        readout={"name": "log_prob", "unit": "nat"},
+        estimator={"name": "finetune"},
+    )
+
+
+@pytest.fixture
+def scores() -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "desideratum": ["symmetry", "selectivity", "noise"],
+            "score": ["asymmetry index", "selectivity", "noise ratio"],
+            "value": [0.125, -0.25, math.nan],
+            "low": [math.nan, -0.5, math.nan],
+            "high": [math.inf, 0.0, math.nan],
+            "p": [None, 0.01, None],
+            "n": [3, 5, 0],
+        }
+    )
+
+
+@pytest.fixture
+def figure(tmp_path: Path) -> Path:
+    path = tmp_path / "heatmap.png"
+    matplotlib.image.imsave(path, np.zeros((2, 3)))
+    return path
+
+
+def start(run_folder: Path, mode: Mode = Mode.auto, run_id: str = "ab12cd") -> Any:
+    return track(
+        TrackingConfig(mode=mode, project="eif"),
+        folder=run_folder,
+        run_id=run_id,
+        name="digits",
+        config=CONFIG,
+        group="sweep-1",
+        job_type="influence",
+        tags=["cnn"],
+    )
+
+
+def inspect(run_folder: Path, pattern: str, *options: str) -> str:
+    """What W&B's own reader prints of the one run whose folder matches."""
+    (folder,) = (run_folder.parents[1] / "wandb").glob(pattern)
+    command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", *options, str(folder)]
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+
+
+def read_summary(run_folder: Path, pattern: str = "offline-run-*") -> dict[str, Any]:
+    """State of a run: its config, summary and exit code."""
+    return json.loads(inspect(run_folder, pattern, "--summary"))
+
+
+def read_records(run_folder: Path) -> dict[str, list[dict[str, Any]]]:
+    """Records of an offline run in order, by kind."""
+    records = defaultdict(list)
+    for record in map(json.loads, inspect(run_folder, "offline-run-*").splitlines()):
+        records[record["type"]].append(record[record["type"]])
+    return records
+
+
+def said(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.name == "experiments.tracking"]
+
+
+def desiderata(summary: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in summary.items() if key.startswith("desiderata/")}
+
+
+def assert_same_matrix(folder: Path, matrix: InfluenceMatrix) -> None:
+    loaded = InfluenceMatrix.load(folder)
+    np.testing.assert_array_equal(loaded.gain, matrix.gain)
+    np.testing.assert_array_equal(loaded.self_gain, matrix.self_gain)
+    pd.testing.assert_frame_equal(loaded.targets, matrix.targets)
+
+
+def test_offline_run_holds_config_progress_and_result(
+    home, run_folder, matrix, scores, figure, tmp_path, caplog, capfd
+):
+    caplog.set_level(logging.INFO, logger="experiments.tracking")
+    with start(run_folder) as tracker:
+        tracker.progress(1, 2, math.nan)
+        tracker.progress(2, 2, 0.5)
+        tracker.result(matrix, scores, [figure])
+
+    assert capfd.readouterr() == ("", "")
+    run = read_summary(run_folder)
+    assert run["config"] == CONFIG
+    assert (run["run_id"], run["name"], run["project"], run["tags"]) == ("ab12cd", "digits", "eif", ["cnn"])
+    assert run["exit_code"] == 0
+    assert desiderata(run["summary"]) == SUMMARY
+    assert run["summary"]["figures/heatmap"]["sha256"] == sha256(figure)
+    assert (run["summary"]["tables/scores"]["nrows"], run["summary"]["tables/scores"]["ncols"]) == (3, 7)
+    records = read_records(run_folder)
+    (described,) = records["run"]
+    assert (described["run_group"], described["job_type"]) == ("sweep-1", "influence")
+
+    progress = [
+        {key: value for key, value in record["item"].items() if key.startswith("progress/")}
+        for record in records["history"]
+    ]
+    assert progress == [
+        {"progress/done": 1, "progress/total": 2},
+        {"progress/done": 2, "progress/total": 2, "progress/seconds_left": 0.5},
+        {},
+    ]
+
+    table, artifact = records["artifact"]
+    assert table["type"] == "run_table"
+    assert (artifact["type"], artifact["name"]) == ("influence-matrix", "influence-matrix-ab12cd")
+    metadata = artifact["metadata"]
+    assert metadata == {
+        "shape": [3, 5],
+        "orientation": "rows are probes, columns are targets",
+        "sign": "positive = more likely",
+        "readout": matrix.readout,
+        "estimator": matrix.estimator,
+    }
+    for file in artifact["manifest"]["contents"]:
+        (tmp_path / "copy" / file["path"]).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file["local_path"], tmp_path / "copy" / file["path"])
+    assert_same_matrix(tmp_path / "copy", matrix)
+
+    assert [path.name for path in run_folder.parents[1].iterdir()] == ["wandb"]
+    assert list(home.iterdir()) == []
+    (line,) = said(caplog)
+    assert line.startswith(f"W&B: offline in {run_folder.parents[1] / 'wandb' / 'offline-run-'}")
+
+
+def test_failed_run_is_marked_and_the_next_one_is_its_own(home, run_folder):
+    with pytest.raises(RuntimeError, match="step diverged"), start(run_folder, run_id="first"):
+        raise RuntimeError("step diverged")
+    with start(run_folder, run_id="second"):
+        pass
+    assert read_summary(run_folder, "offline-run-*-first")["exit_code"] == 1
+    assert read_summary(run_folder, "offline-run-*-second")["exit_code"] == 0
+
+
+def test_off_needs_no_wandb(tmp_path):
+    script = f"""
+import sys
+sys.modules["wandb"] = None  # any import of it raises ImportError
+from pathlib import Path
+from experiments.tracking import Mode, TrackingConfig, track
+folder = Path({str(tmp_path)!r}, "outputs", "digits", "ab12cd")
+with track(TrackingConfig(mode=Mode.off), folder=folder, run_id="x", name="x", config={{}}, job_type="x") as tracker:
+    tracker.progress(1, 2, 3.0)
+    tracker.result(None, None, [])
+"""
+    subprocess.run([sys.executable, "-W", "error", "-c", script], check=True, timeout=60)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_online_by_the_users_own_login(home, run_folder, matrix, scores, figure, tmp_path, caplog, capfd):
+    caplog.set_level(logging.INFO, logger="experiments.tracking")
+    with WandbServer() as server:
+        (home / ".netrc").write_text(f"machine {server.url.removeprefix('http://')} login user password {KEY}\n")
+        (home / ".config" / "wandb").mkdir(parents=True)
+        (home / ".config" / "wandb" / "settings").write_text(f"[default]\nbase_url = {server.url}\n")
+        before = sorted(home.rglob("*"))
+        with start(run_folder) as tracker:
+            tracker.progress(1, 1, 0.0)
+            tracker.result(matrix, scores, [figure])
+        wandb.teardown()
+        assert capfd.readouterr() == ("", "")
+        assert sorted(home.rglob("*")) == before
+
+    assert said(caplog) == [f"W&B: {server.url}/team/eif/runs/ab12cd"]
+    config = {key: entry["value"] for key, entry in json.loads(server.run["config"]).items() if key != "_wandb"}
+    assert config == CONFIG
+    named = {key: server.run[key] for key in ("name", "displayName", "groupName", "jobType", "tags")}
+    assert list(named.values()) == ["ab12cd", "digits", "sweep-1", "influence", ["cnn"]]
+    assert [row.get("progress/done") for row in server.history] == [1, None]
+    assert desiderata(server.summary) == SUMMARY
+    assert server.exit_code == 0
+    assert figure.read_bytes() in server.uploads.values()
+
+    position = [artifact["artifactTypeName"] for artifact in server.artifacts].index("influence-matrix")
+    for path, data in server.uploads.items():
+        target = tmp_path / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data)
+    assert_same_matrix(tmp_path / str(position), matrix)
+
+
+def test_unreachable_server_falls_back_to_offline(home, run_folder, matrix, scores, figure, caplog):
+    with WandbServer() as server:
+        pass  # its port is free again, and refuses connections
+    os.environ |= {"WANDB_API_KEY": KEY, "WANDB_BASE_URL": server.url, "WANDB_INIT_TIMEOUT": "1"}
+    with start(run_folder) as tracker:
+        tracker.result(matrix, scores, [figure])
+    (warning,) = said(caplog)
+    assert warning.startswith("W&B could not start a run online (")
+    assert warning.endswith(f"){GOES_ON}")
+    run = read_summary(run_folder)
+    assert desiderata(run["summary"]) == SUMMARY
+    assert run["exit_code"] == 0
+
+
+def test_trouble_in_finishing_does_not_hide_why_the_run_failed(home, run_folder, caplog):
+    with ExitStack() as up:
+        server = up.enter_context(WandbServer())
+        os.environ |= {"WANDB_API_KEY": KEY, "WANDB_BASE_URL": server.url, "WANDB_FINISH_TIMEOUT": "1"}
+        with pytest.raises(RuntimeError, match="step diverged"), start(run_folder), up:
+            raise RuntimeError("step diverged")
+    assert said(caplog) == [f"W&B could not finish the run (Timed out finishing run.){GOES_ON}"]
+    assert read_summary(run_folder, "run-*")["exit_code"] == 1
+
+
+@pytest.mark.slow
+def test_server_lost_before_the_result(home, run_folder, matrix, scores, figure, caplog):
+    with ExitStack() as up:
+        server = up.enter_context(WandbServer())
+        os.environ |= {"WANDB_API_KEY": KEY, "WANDB_BASE_URL": server.url, "WANDB_FINISH_TIMEOUT": "1"}
+        with start(run_folder) as tracker:
+            up.close()
+            tracker.result(matrix, scores, [figure])
+    assert [line.split(" (")[0] for line in said(caplog)] == [
+        "W&B could not log the result",
+        "W&B could not finish the run",
+    ]
+    assert desiderata(read_summary(run_folder, "run-*")["summary"]) == SUMMARY
+
+
+def test_online_without_a_key_says_so(home, run_folder, caplog):
+    with start(run_folder, Mode.online):
+        pass
+    assert said(caplog) == ["W&B: expected a key, got none; going on offline, run `wandb login` or set WANDB_API_KEY"]
+    assert read_summary(run_folder)["exit_code"] == 0
+
+
+def test_a_table_too_long_to_show_is_left_out(home, run_folder, matrix, scores, caplog, monkeypatch):
+    monkeypatch.setattr(tracking, "MAX_TABLE_ROWS", 2)
+    with start(run_folder) as tracker:
+        tracker.result(matrix, scores, [])
+    assert said(caplog) == ["W&B gets no table of 3 scores, more than 2; see the run folder"]
+    summary = read_summary(run_folder)["summary"]
+    assert "tables/scores" not in summary
+    assert desiderata(summary) == SUMMARY
+
+
+def test_two_scores_of_one_name_are_refused(matrix, scores):
+    with pytest.raises(ValueError, match="expected one row a score, got 'selectivity' more than once; name them apart"):
+        log_result(mock.Mock(), matrix, pd.concat([scores, scores.iloc[1:2]]), [])
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+def test_hydra_finds_each_mode_by_its_name(mode):
+    config = OmegaConf.merge(OmegaConf.structured(TrackingConfig), {"mode": mode.value})
+    assert OmegaConf.to_object(config) == TrackingConfig(mode=mode)

@@ -1,0 +1,156 @@
+import re
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from influence.data.noise import add_gaussian
+from influence.data.selection import Selection, select
+from influence.data.vision import ImageSet
+from influence.samples import check, collate
+
+SELECTION = Selection(classes=[3, 1], per_class=2, seed=7, sigmas=[1.0, 0.0, 0.5])
+
+
+def images(table: pd.DataFrame) -> dict[str, bytes]:
+    return {id: image.tobytes() for id, image in zip(table["id"], table["image"], strict=True)}
+
+
+def test_rows_go_by_sigma_then_label_then_position(image_set: ImageSet) -> None:
+    table = select(image_set, SELECTION)
+    assert len(table) == 3 * 2 * 2
+    keys = list(zip(table["sigma"], table["label"], table["source_index"], strict=True))
+    assert keys == sorted(keys)
+    assert table["label"].tolist() == [1, 1, 3, 3] * 3
+    assert table["group"].tolist() == ["clean"] * 4 + ["noise 0.5"] * 4 + ["noise 1"] * 4
+
+
+def test_every_row_says_what_it_is(image_set: ImageSet) -> None:
+    table = select(image_set, replace(SELECTION, draw=2))
+    check(table, "probe")
+    for row in table.itertuples():
+        assert row.source == f"planted-test-{row.source_index}"
+        assert row.id == (row.source if row.sigma == 0 else f"{row.source}-noise{row.sigma:g}-2")
+        assert row.label == image_set.labels_N[row.source_index]
+        clean = (image_set.images_NHW[row.source_index] / 255).astype(np.float32)[None]
+        np.testing.assert_array_equal(row.image, add_gaussian(clean, sigma=row.sigma, seed=row.noise_seed), strict=True)
+    assert table["noise_seed"][table["sigma"] > 0].is_unique
+    assert collate(table)["image"].shape == (12, 1, 4, 3)
+
+
+def test_the_draw_is_uniform_and_without_repetition(image_set: ImageSet) -> None:
+    counts = np.zeros(40)
+    for seed in range(400):
+        table = select(image_set, Selection(per_class=3, seed=seed))
+        assert table["source_index"].is_unique
+        counts[table["source_index"]] += 1
+    # each image is drawn with probability 3/10: 120 of 400, standard error sqrt(400 * .3 * .7) = 9.2
+    assert np.abs(counts - 120).max() < 4 * 9.2
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"classes": [0, 3, 1]},
+        {"classes": None},
+        {"per_class": 5},
+        {"sigmas": [2.0, 1.0, 0.5, 0.1, 0.0]},
+        {"sigmas": list(np.array([0.0, 0.5, 1.0]))},
+    ],
+)
+def test_a_wider_selection_keeps_the_images(more: dict[str, object], image_set: ImageSet) -> None:
+    assert images(select(image_set, SELECTION)).items() <= images(select(image_set, replace(SELECTION, **more))).items()
+
+
+def test_another_seed_draws_other_images_and_other_noise(image_set: ImageSet) -> None:
+    first, second = (select(image_set, replace(SELECTION, seed=seed)) for seed in (7, 8))
+    assert set(first["source"]) != set(second["source"])
+    indices = [4, 0, 9]
+    first, second = (
+        images(select(image_set, Selection(indices=indices, sigmas=[0.0, 1.0], seed=seed))) for seed in (7, 8)
+    )
+    assert first.keys() == second.keys()
+    assert {id for id in first if first[id] != second[id]} == {f"planted-test-{index}-noise1-0" for index in indices}
+
+
+def test_another_draw_keeps_the_images_and_changes_the_noise(image_set: ImageSet) -> None:
+    first, second = (select(image_set, replace(SELECTION, draw=draw)) for draw in (0, 1))
+    assert first["source"].tolist() == second["source"].tolist()
+    clean = first["sigma"] == 0
+    pd.testing.assert_frame_equal(first[clean], second[clean])
+    assert not set(first["id"][~clean]) & set(second["id"][~clean])
+    assert not set(first["noise_seed"][~clean]) & set(second["noise_seed"])
+
+
+def test_noise_differs_between_images_and_levels(image_set: ImageSet) -> None:
+    table = select(image_set, Selection(per_class=10, sigmas=[0.5, 1.0]))
+    clean_NHW = image_set.images_NHW[table["source_index"]] / 255
+    epsilon_ND = (np.stack(list(table["image"]))[:, 0] - clean_NHW).reshape(80, -1) / table["sigma"].to_numpy()[:, None]
+    assert len(np.unique(epsilon_ND.round(4), axis=0)) == 80
+
+
+def test_named_images_come_in_order_of_label(image_set: ImageSet) -> None:
+    table = select(image_set, Selection(indices=[31, 2, 17, 5]))
+    assert sorted(table["source_index"]) == [2, 5, 17, 31]
+    assert table["label"].is_monotonic_increasing
+
+
+def test_clipped_images_stay_in_the_grey_range(image_set: ImageSet) -> None:
+    free, cut = (select(image_set, Selection(per_class=10, sigmas=[1.0], clip=clip)) for clip in (False, True))
+    for one, other in zip(free["image"], cut["image"], strict=True):
+        np.testing.assert_array_equal(one.clip(0, 1), other)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({}, "expected either per_class or indices, got neither; give one of them"),
+        ({"per_class": 1, "indices": [1]}, "expected either per_class or indices, got both; give one of them"),
+        (
+            {"classes": [1], "indices": [1]},
+            "expected classes only beside per_class, got classes and indices; leave one out",
+        ),
+        ({"per_class": 0}, "expected at least one image of each class, got per_class=0; raise it"),
+        ({"per_class": 1, "classes": []}, "expected a selection of at least one image, got no classes; name some"),
+        ({"indices": []}, "expected a selection of at least one image, got no indices; name some"),
+        ({"per_class": 1, "sigmas": []}, "expected a selection of at least one image, got no sigmas; name some"),
+        ({"per_class": 1, "classes": [1, 1]}, "expected each of classes once, got [1, 1]; leave out the repeated"),
+        ({"indices": [3, 1, 3]}, "expected each of indices once, got [3, 1, 3]; leave out the repeated"),
+        (
+            {"per_class": 1, "sigmas": [0.5, 0.5]},
+            "expected each of sigmas once, got [0.5, 0.5]; leave out the repeated",
+        ),
+        *[
+            (
+                {"per_class": 1, "sigmas": [0.0, sigma]},
+                f"expected noise levels that are standard deviations, 0 or more, got {sigma}; mend it",
+            )
+            for sigma in (-0.5, float("nan"), float("inf"))
+        ],
+    ],
+)
+def test_an_impossible_selection_is_refused(settings, message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        Selection(**settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"per_class": 1, "classes": [2, 4]},
+            "expected labels of planted test, 0 to 3, got 4; correct classes",
+        ),
+        ({"per_class": 1, "classes": [-1]}, "expected labels of planted test, 0 to 3, got -1; correct classes"),
+        (
+            {"per_class": 11},
+            "expected at most the 10 images of label 0 in planted test, got per_class=11; lower it",
+        ),
+        ({"indices": [0, 40]}, "expected indices of planted test, 0 to 39, got 40; correct it"),
+        ({"indices": [-1]}, "expected indices of planted test, 0 to 39, got -1; correct it"),
+    ],
+)
+def test_what_the_set_does_not_have_is_refused(settings, message: str, image_set: ImageSet) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        select(image_set, Selection(**settings))
