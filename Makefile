@@ -21,8 +21,9 @@ test: lint types ## Install, fetch the data, run every check and test but the lo
 check: lint types ## Lint, types and fast tests, in under 3 minutes
 	@$(PY) -m pytest -m "not slow and not verify"
 
-smoke: install ## One small run from end to end, in under a minute
-	@$(PY) -m experiments.run experiment=smoke
+smoke: install ## One small run from end to end, in a folder of its own, in under a minute
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
+	  $(PY) -m experiments.run experiment=smoke outputs="$$folder"
 
 verify: data ## The long proofs: calibration of the statistics, interrupted runs
 	@$(PY) -m pytest -m verify

@@ -67,7 +67,7 @@ def device(config: Config) -> str:
     """ "cpu" or "cuda"."""
     if config.engine.device is Device.auto:
         return "cuda" if torch.cuda.is_available() else "cpu"
-    return config.engine.device.value
+    return str(config.engine.device.value)
 
 
 def domain(config: ImagesConfig) -> ImageSet:

@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+import pandas as pd
 import torch
 from omegaconf import OmegaConf
 from tqdm import tqdm
@@ -39,7 +40,7 @@ def execute(config: Config, folder: RunFolder) -> None:
     sources = {"seed": config.seed, "base_model": {"folder": base_folder.name, **base}}
     if isinstance(config.data, ImagesConfig):
         images = build.domain(config.data)
-        save_images(folder.path / "samples.npz", probes if targets is probes else _union(probes, targets), images)
+        save_images(folder.path / "samples.npz", pd.concat([probes, targets]), images)
         sources["data"] = {images.name: dict(images.checksums)}
 
     seconds = seconds_a_probe(

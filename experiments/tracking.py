@@ -138,7 +138,8 @@ def log_result(run: "Run", matrix: "InfluenceMatrix", scores: pd.DataFrame, figu
 
     media: dict[str, Any] = {f"figures/{path.stem}": wandb.Image(str(path)) for path in figures}
     if len(scores) <= MAX_TABLE_ROWS:
-        media["tables/scores"] = wandb.Table(dataframe=scores.astype(object).where(scores.notna(), None))
+        finite = scores.replace([math.inf, -math.inf], math.nan)
+        media["tables/scores"] = wandb.Table(dataframe=finite.astype(object).where(finite.notna(), None))
     else:
         _log.warning("W&B gets no table of %d scores, more than %d; see the run folder", len(scores), MAX_TABLE_ROWS)
     run.log(media)

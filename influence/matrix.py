@@ -1,6 +1,7 @@
 """The influence matrix: blocks of gains with their probe and target tables, on disk or in memory."""
 
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -70,7 +71,7 @@ class Block:
         """Read `<folder>/<id>.npz`; ValueError names a torn file."""
         path = folder / f"{id}.npz"
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as arrays:
                 first_probe, first_target = arrays["first"].tolist()
                 return cls(
                     id=id,
@@ -81,7 +82,7 @@ class Block:
                     before_T=arrays["before"],
                     failure_P=arrays["failure"],
                 )
-        except (zipfile.BadZipFile, EOFError, KeyError, ValueError) as error:
+        except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError) as error:
             raise ValueError(
                 f"expected a whole block of gains in {path}, got a torn file ({error}); "
                 "delete it and run the same command again"

@@ -126,8 +126,8 @@ class SelfReader:
 
     def __init__(self, probe: pd.DataFrame, targets: Reader) -> None:
         self.position = targets.position.get(probe["id"].iloc[0])
-        alone = probe.iloc[: self.position is None]
-        self.reader = Reader(targets.model, alone, targets.readout, batch_size=1)
+        unread = probe if self.position is None else probe.iloc[:0]
+        self.reader = Reader(targets.model, unread, targets.readout, batch_size=1)
 
     def gain(self, gain_T: Float64[Array, " T"]) -> float:
         """The probe's gain on itself, given the gains of the targets under the same weights."""

@@ -75,7 +75,7 @@ def installed_with(name: str, extras: frozenset[str], found: dict[tuple[str, fro
 
 def test_constraints_pin_all_that_is_installed() -> None:
     lines = [line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines()]
-    pins = {canonicalize_name(name): version for name, version in lines}
+    pins: dict[str, str] = {canonicalize_name(name): version for name, version in lines}
     found: dict[tuple[str, frozenset[str]], str] = {}
     installed_with("influence", frozenset({"dev"}), found)
     installed = {name: version for (name, _), version in found.items() if name != "influence"}
@@ -118,47 +118,55 @@ def test_make_says_which_python_it_needs(bare_house: Path, script: str, sentence
 
 @pytest.fixture
 def house(bare_house: Path) -> Path:
-    """A bare house beside a Python that makes an environment of itself and writes down what pip is asked."""
+    """A bare house beside a Python that writes down what it is asked, makes environments and cannot fetch data."""
     (bare_house / "python").write_text(
         "#!/bin/sh\n"
+        'echo "$*" >> asked.log\n'
         'case "$*" in\n'
         '"-m venv .venv") mkdir -p .venv/bin && cp -p "$0" .venv/bin/python && touch .venv/bin/pip;;\n'
-        '"-m pip "*) echo "$*" >> pip.log;;\n'
+        '"-m experiments.fetch") exit 1;;\n'
         "esac\n"
     )
     (bare_house / "python").chmod(0o755)
     return bare_house
 
 
-def asked_of_pip(house: Path) -> list[str]:
-    assert make(house, "install", "PYTHON=./python").returncode == 0
-    return (house / "pip.log").read_text().splitlines()
+def asked(house: Path, target: str, word: str, *variables: str) -> list[str]:
+    """Run a target; what its Python has been asked so far, as far as it holds the word."""
+    make(house, target, "PYTHON=./python", *variables)
+    return [line for line in (house / "asked.log").read_text().splitlines() if word in line]
 
 
 INSTALL = "-m pip install -c constraints.txt -e .[dev]"
 
 
 def test_make_installs_once(house: Path) -> None:
-    assert asked_of_pip(house) == [INSTALL]
-    assert asked_of_pip(house) == [INSTALL]
+    assert asked(house, "install", "-m pip") == [INSTALL]
+    assert asked(house, "install", "-m pip") == [INSTALL]
 
 
 @pytest.mark.parametrize("changed", ["pyproject.toml", "constraints.txt"])
 def test_make_installs_again_after_a_change(house: Path, changed: str) -> None:
-    assert asked_of_pip(house) == [INSTALL]
+    assert asked(house, "install", "-m pip") == [INSTALL]
     installed = (house / ".venv" / "installed").stat().st_mtime
     os.utime(house / changed, (installed + 1, installed + 1))
-    assert asked_of_pip(house) == [INSTALL, INSTALL]
+    assert asked(house, "install", "-m pip") == [INSTALL, INSTALL]
 
 
 def test_make_completes_an_interrupted_environment(house: Path) -> None:
     (house / ".venv" / "bin").mkdir(parents=True)
     (house / ".venv" / "bin" / "python").touch()
-    assert asked_of_pip(house) == [INSTALL]
+    assert asked(house, "install", "-m pip") == [INSTALL]
+
+
+def test_make_goes_on_without_data_only_where_it_may(house: Path) -> None:
+    assert asked(house, "demo", "experiments.run") == []
+    assert asked(house, "test", "pytest", "CI=true") == []
+    assert asked(house, "test", "pytest", "CI=") == ["-m pytest -m not verify"]
 
 
 def test_make_clean_keeps_outputs(house: Path) -> None:
-    asked_of_pip(house)
+    assert make(house, "install", "PYTHON=./python").returncode == 0
     run = house / "outputs" / "fig1_cnn" / "run.json"
     run.parent.mkdir(parents=True)
     run.touch()
@@ -199,3 +207,15 @@ def test_real_data_is_skipped_with_a_reason_but_not_in_ci(
     result.assert_outcomes(**outcome)
     if files < 8:
         result.stdout.fnmatch_lines("*expected MNIST and FashionMNIST in outputs/data, got less than*run `make data`*")
+
+
+def test_tracking_of_the_user_is_out_of_reach(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copy(ROOT / "tests" / "conftest.py", pytester.path)
+    pytester.makepyfile(
+        "import os\n\n"
+        "def test_environment():\n"
+        "    assert 'WANDB_API_KEY' not in os.environ and os.environ['WANDB_MODE'] == 'offline'\n"
+    )
+    monkeypatch.setenv("WANDB_API_KEY", "a key of the user")
+    monkeypatch.setenv("WANDB_MODE", "online")
+    pytester.runpytest_inprocess().assert_outcomes(passed=1)

@@ -22,8 +22,8 @@ class Selection:
         per_class: how many images of each label to draw.
         indices: positions in the set, in place of a draw.
         seed: decides the draw of images and the noise.
-        sigmas: standard deviations of the noise; every image is there once for each. 0 is the clean image.
-        draw: number of the noise draw; another number gives other noise on the same images.
+        sigmas: standard deviations of the noise. 0 is the clean image, which is there once.
+        draws: numbers of the noise draws; a noisy image is there once for each, with other noise.
         clip: cut noisy images to [0, 1].
 
     Raises:
@@ -35,7 +35,7 @@ class Selection:
     indices: Sequence[int] | None = None
     seed: int = 0
     sigmas: Sequence[float] = (0.0,)
-    draw: int = 0
+    draws: Sequence[int] = (0,)
     clip: bool = False
 
     def __post_init__(self) -> None:
@@ -46,7 +46,7 @@ class Selection:
             raise ValueError("expected classes only beside per_class, got classes and indices; leave one out")
         if self.per_class is not None and self.per_class < 1:
             raise ValueError(f"expected at least one image of each class, got per_class={self.per_class}; raise it")
-        for name in "classes", "indices", "sigmas":
+        for name in "classes", "indices", "sigmas", "draws":
             values = getattr(self, name)
             if values is not None and len(values) == 0:
                 raise ValueError(f"expected a selection of at least one image, got no {name}; name some")
@@ -58,15 +58,16 @@ class Selection:
 
 
 def select(image_set: ImageSet, selection: Selection) -> pd.DataFrame:
-    """The selected images as a sample table, ordered by sigma, then label, then position in the set.
+    """The selected images as a sample table, ordered by sigma, draw, label and position in the set.
 
     The images of a label depend on (seed, label) alone, and the first k of n drawn are those of a draw of k; the noise
-    of an image depends on (seed, position, sigma, draw). So more classes, images or noise levels keep what was there.
+    of an image depends on (seed, position, sigma, draw). So a wider selection keeps the images of a narrower one.
 
     Returns:
         A table with the columns id, label, group ("clean" or "noise <sigma>"), sigma, draw, noise_seed, clip,
         source (id of the clean image), source_index (its position in the set), and image: float32 [1, H, W],
-        in [0, 1] plus noise. A clean image is one sample whichever draw it comes from: its draw and seed are 0.
+        in [0, 1] plus noise. An id tells all that made its image, so equal ids are equal images in any two tables of
+        a set; draw and noise_seed of a clean image are 0.
 
     Raises:
         ValueError: a label or position that the set does not have, or more images than it has.
@@ -74,7 +75,12 @@ def select(image_set: ImageSet, selection: Selection) -> pd.DataFrame:
     indices = _draw(image_set, selection) if selection.indices is None else _given(image_set, selection.indices)
     indices.sort(key=lambda index: (image_set.labels_N[index], index))
     return pd.DataFrame(
-        [_sample(image_set, selection, index, float(sigma)) for sigma in sorted(selection.sigmas) for index in indices]
+        [
+            _sample(image_set, selection, index, float(sigma), int(draw))
+            for sigma in sorted(selection.sigmas)
+            for draw in (sorted(selection.draws) if sigma > 0 else [0])
+            for index in indices
+        ]
     )
 
 
@@ -109,13 +115,13 @@ def _given(image_set: ImageSet, indices: Sequence[int]) -> list[int]:
     return [int(index) for index in indices]
 
 
-def _sample(image_set: ImageSet, selection: Selection, index: int, sigma: float) -> dict[str, Any]:
+def _sample(image_set: ImageSet, selection: Selection, index: int, sigma: float, draw: int) -> dict[str, Any]:
     clean = f"{image_set.name}-{image_set.split}-{index}"
     noisy = sigma > 0
-    draw = selection.draw if noisy else 0
     noise_seed = derive(selection.seed, "noise", index, sigma, draw) if noisy else 0
+    noise = f"-noise{sigma:g}-seed{selection.seed}-draw{draw}" + ("-clipped" if selection.clip else "")
     return {
-        "id": f"{clean}-noise{sigma:g}-{draw}" if noisy else clean,
+        "id": clean + noise if noisy else clean,
         "label": int(image_set.labels_N[index]),
         "group": f"noise {sigma:g}" if noisy else "clean",
         "sigma": sigma,

@@ -178,6 +178,7 @@ def _debian(temporary: Path) -> Path:
     try:
         _run(*download, folder=temporary)
     except OSError:  # no package lists, or old ones: fetch lists of our own, which needs no root
+        (temporary / "lists" / "partial").mkdir(parents=True)
         lists = ["-o", f"Dir::State::Lists={temporary}/lists"]
         _run("apt-get", "update", *settings, *lists, folder=temporary)
         _run(*download, *lists, folder=temporary)

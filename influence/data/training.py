@@ -52,4 +52,4 @@ class ImageData(pl.LightningDataModule):
     @staticmethod
     def _loader(images: LabelledImages, order: Sampler[int], batch_size: int) -> DataLoader[dict[str, Tensor]]:
         batches = BatchSampler(order, batch_size, drop_last=False)
-        return DataLoader(images, sampler=batches, batch_size=None)  # type: ignore[arg-type]
+        return DataLoader(images, sampler=batches, batch_size=None)

@@ -126,7 +126,7 @@ SCORES = tuple(
         better="higher",
         measure=partial(class_block, beyond_softmax=beyond_softmax),
         test=partial(class_block_p, beyond_softmax=beyond_softmax),
-        null=0,
+        null=0.0,
     )
     for name, beyond_softmax in (("class_block", False), ("class_block_beyond_softmax", True))
 )

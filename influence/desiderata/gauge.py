@@ -100,7 +100,7 @@ def gauge(gain_NN: Float64[Array, "N N"], used_NN: Bool[Array, "N N"]) -> Gauge:
     whitener = vector_NN[:, connected_N] / np.sqrt(value_N[connected_N])
     if len(pair) <= whitener.shape[1]:
         raise UndefinedError(
-            f"expected more than {whitener.shape[1]} pairs of equal sign to fit as many potentials, got {len(pair)}"
+            f"expected more pairs of equal sign than the potentials to fit, {whitener.shape[1]}, got {len(pair)}"
         )
     return Gauge(
         log_ratio=np.log(gain_NN[first, second] / gain_NN[second, first]), incidence=incidence, whitener=whitener

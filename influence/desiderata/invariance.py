@@ -37,7 +37,7 @@ def invariance_p(matrix: InfluenceMatrix, generator: np.random.Generator, *, sig
 
 def _products(matrix: InfluenceMatrix, sigma: float) -> tuple[Array, Array]:
     clean_S, first_S, second_S = common_sources(
-        copies(matrix.probes, sigma=0),
+        copies(matrix.probes, sigma=0.0),
         copies(matrix.probes, sigma=sigma, draw=0),
         copies(matrix.probes, sigma=sigma, draw=1),
     )
@@ -57,7 +57,7 @@ SCORES = (
         better="lower",
         measure=invariance,
         test=invariance_p,
-        null=0,
+        null=0.0,
         conditions=noise_levels,
     ),
 )

@@ -37,7 +37,7 @@ def noise_discount_p(matrix: InfluenceMatrix, generator: np.random.Generator, *,
 
 def _rows(matrix: InfluenceMatrix, sigma: float) -> tuple[Array, Array, Array]:
     """Rows of the noisy and of the clean copy of each source on the clean targets, and the cells that count."""
-    clean_S, noisy_S = common_sources(copies(matrix.probes, sigma=0), copies(matrix.probes, sigma=sigma))
+    clean_S, noisy_S = common_sources(copies(matrix.probes, sigma=0.0), copies(matrix.probes, sigma=sigma))
     target_T = is_clean(matrix.targets)
     label_S, label_T = column(matrix.probes, "label")[clean_S], column(matrix.targets, "label")[target_T]
     source_S, source_T = source(matrix.probes)[clean_S], source(matrix.targets)[target_T]
@@ -54,7 +54,7 @@ SCORES = (
         better="lower",
         measure=noise_discount,
         test=noise_discount_p,
-        null=1,
+        null=1.0,
         conditions=noise_levels,
     ),
 )

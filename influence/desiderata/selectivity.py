@@ -59,7 +59,7 @@ def _flows(matrix: InfluenceMatrix, sigma: float, per_headroom: bool) -> tuple[A
     """Gains clean -> noisy, noisy -> clean, and clean -> clean minus noisy -> noisy, by source; 0 if not used."""
     tables = matrix.probes, matrix.targets
     clean_row, noisy_row, clean_column, noisy_column = common_sources(
-        *(copies(table, sigma=level) for table in tables for level in (0, sigma))
+        *(copies(table, sigma=level) for table in tables for level in (0.0, sigma))
     )
     source_S, label_S = source(matrix.probes)[clean_row], column(matrix.probes, "label")[clean_row]
     used_SS = (label_S[:, None] == label_S) & (source_S[:, None] != source_S)
@@ -91,7 +91,7 @@ SCORES = tuple(
         better="higher",
         measure=partial(selectivity, per_headroom=per_headroom),
         test=partial(selectivity_p, per_headroom=per_headroom),
-        null=0,
+        null=0.0,
         conditions=noise_levels,
     )
     for name, per_headroom in (("selectivity", False), ("selectivity_per_headroom", True))

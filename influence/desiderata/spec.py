@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 from influence.matrix import InfluenceMatrix
 
-Condition: TypeAlias = Mapping[str, float]
+Condition: TypeAlias = Mapping[str, int | float]
 """Arguments that a score is computed at, such as {"sigma": 0.5}; {} where it has none."""
 
 

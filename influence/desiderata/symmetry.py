@@ -85,7 +85,7 @@ def _paper_symmetry(matrix: InfluenceMatrix, *, norm: Literal["fro", 2]) -> Rati
 
 SCORES = (
     Score(name="asymmetry_index", desideratum="symmetry", measure=_asymmetry_index),
-    Score(name="reciprocity", desideratum="symmetry", measure=_reciprocity, null=0),
+    Score(name="reciprocity", desideratum="symmetry", measure=_reciprocity, null=0.0),
     Score(
         name="paper_symmetry_frobenius",
         desideratum="symmetry",

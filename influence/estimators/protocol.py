@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -33,6 +33,7 @@ class Row:
         return cls(gain_T=np.full(num_targets, np.nan), self_gain=np.nan, failure=failure)
 
 
+@runtime_checkable
 class Estimator(Protocol):
     """A way to obtain the influence of a probe.
 

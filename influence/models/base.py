@@ -9,10 +9,11 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from filelock import FileLock
-from pytorch_lightning.plugins.environments import LightningEnvironment
+from lightning_fabric.plugins.environments import LightningEnvironment
 from pytorch_lightning.utilities.seed import isolate_rng
 from safetensors.torch import load_model, save_model
 from torch import nn
+from tqdm import tqdm
 
 from influence.files import read_json, write_atomically, write_json
 from influence.seeds import derive
@@ -75,6 +76,28 @@ def train_once(
     return record
 
 
+class TrainingBar(pl.Callback):
+    """One progress bar for the whole training, with the time left and the latest loss."""
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Open the bar."""
+        self.bar = tqdm(total=int(trainer.estimated_stepping_batches), desc="Training", unit="step", mininterval=1)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Move it by a step."""
+        if "loss" in trainer.callback_metrics:
+            self.bar.set_postfix(loss=f"{float(trainer.callback_metrics['loss']):.3f}", refresh=False)
+        self.bar.update()
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Close it."""
+        self.bar.close()
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """Close it."""
+        self.bar.close()
+
+
 def _fit(
     model: pl.LightningModule, data: pl.LightningDataModule, *, epochs: int, seed: int, device: str
 ) -> dict[str, float]:
@@ -87,9 +110,12 @@ def _fit(
             max_epochs=epochs,
             accelerator="gpu" if device == "cuda" else "cpu",
             devices=1,
+            check_val_every_n_epoch=epochs,
             logger=False,
             enable_checkpointing=False,
             enable_model_summary=False,
+            enable_progress_bar=False,
+            callbacks=[TrainingBar()],
             plugins=[LightningEnvironment()],  # one device, also inside a Slurm job
         )
         trainer.fit(model, datamodule=data)

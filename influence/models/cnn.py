@@ -13,11 +13,12 @@ from influence.models.protocol import Batch
 
 
 Images: TypeAlias = Float[Tensor, "B channels height width"]
+Halved: TypeAlias = Float[Tensor, "B channels half_height half_width"]
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": F.relu, "tanh": torch.tanh}
 
 
-def halve_by_maximum(images: Images) -> Images:
+def halve_by_maximum(images: Images) -> Halved:
     """Maximum over 2 x 2 windows, an odd last row or column dropped.
 
     The same numbers as `nn.MaxPool2d(2)`, written as the maximum of four strided slices: on a CPU the slices
@@ -29,7 +30,7 @@ def halve_by_maximum(images: Images) -> Images:
     return torch.maximum(rows[..., 0::2], rows[..., 1::2])
 
 
-def halve_by_mean(images: Images) -> Images:
+def halve_by_mean(images: Images) -> Halved:
     """Mean over 2 x 2 windows, an odd last row or column dropped: smooth, unlike the maximum."""
     return F.avg_pool2d(images, 2)
 

@@ -24,8 +24,8 @@ Thumbnails = Mapping[str, Sequence[Float[Array, "H W"]]]
 """Images to show beside the rows of each group, by name of the group; 0 is paper and 1 is ink."""
 
 COLORS = matplotlib.colormaps["RdBu_r"].with_extremes(bad="0.85")
-NOT_MEASURED = {"facecolor": "0.85", "linewidth": 0}
-FAILED = {"facecolor": "0.65", "edgecolor": "0.2", "hatch": "//////", "linewidth": 0}
+NOT_MEASURED: dict[str, Any] = {"facecolor": "0.85", "linewidth": 0}
+FAILED: dict[str, Any] = {"facecolor": "0.65", "edgecolor": "0.2", "hatch": "//////", "linewidth": 0}
 
 # Points.
 SMALLEST_LABEL, LARGEST_LABEL = 5.0, 7.0
@@ -64,7 +64,8 @@ def matrix_figure(
 
     Args:
         panels: rows of equal length, e.g. an optimiser a row and a self-gain a column.
-        probes, targets: sample tables, see `draw_matrix`.
+        probes: sample table of the rows, see `draw_matrix`.
+        targets: sample table of the columns.
         unit: unit of the gains.
         thumbnails: images beside the row groups, at the left of the grid.
         width: of the figure, in inches; the height follows.
@@ -80,7 +81,9 @@ def matrix_figure(
         figure = Figure(figsize=(width, width), layout="compressed")
         # The sizes of names and thumbnails follow from the matrix: start it near its final width.
         start = {"left": 0.95 / width, "right": 1, "bottom": 0, "top": 1, "wspace": 0.05}
-        grid = figure.subplots(num_rows, num_columns, squeeze=False, gridspec_kw=start, subplot_kw={"box_aspect": aspect})
+        grid = figure.subplots(
+            num_rows, num_columns, squeeze=False, gridspec_kw=start, subplot_kw={"box_aspect": aspect}
+        )
         for row_panels, row_axes in zip(panels, grid, strict=True):
             for column, (panel, axes) in enumerate(zip(row_panels, row_axes, strict=True)):
                 axes.apply_aspect()
@@ -126,9 +129,10 @@ def draw_matrix(
     other NaN cells are grey.
 
     Args:
-        axes: where to draw; its figure gets the colour bar.
+        axes: where to draw. Its figure gets the colour bar; names find their room in a constrained layout.
         gain_PT: gains in the order of the sample tables.
-        probes, targets: sample tables; `group` and `label` are used where they exist.
+        probes: sample table of the rows; its `group` and `label` are used where it has them.
+        targets: sample table of the columns, alike.
         clip: gain at which the colours end on both sides.
         unit: unit of the gains.
         name_probes: whether to name the rows; False for a panel right of one that does.
@@ -145,7 +149,7 @@ def draw_matrix(
     if not clip > 0:
         raise ValueError(f"expected a positive clip, got {clip}; choose the gain at which the colours end")
     rows, columns = _by_quality(probes, targets)
-    gain_PT = gain_PT[np.ix_(rows.index, columns.index)]
+    gain_PT = gain_PT[np.ix_(rows.index.to_numpy(), columns.index.to_numpy())]
     image = axes.imshow(gain_PT, cmap=COLORS, vmin=-clip, vmax=clip, aspect="auto")
     axes.spines[:].set_visible(True)
     for _, edge, _ in _runs(rows["group"])[1:]:
@@ -185,12 +189,12 @@ def _runs(names: Iterable[Any]) -> list[tuple[Any, float, float]]:
 def _name_columns(axes: Axes, columns: pd.DataFrame) -> float:
     """Name labels and groups below the matrix; returns how far the names reach, in points."""
     reach = _name_labels(axes.xaxis, columns)
-    under = _shifted(axes, axes.get_xaxis_transform(), 0, -reach)
+    under = _shifted(axes, axes.get_xaxis_transform(), up=-reach)
     for name, start, stop in _runs(columns["group"]):
         axes.text((start + stop) / 2, 0, name, transform=under, ha="center", va="top", size=GROUP_SIZE)
     reach += GROUP_SIZE + GAP
     axes.set_xlabel("read on (target)", loc="left")
-    axes.xaxis.set_label_coords(0, 0, transform=_shifted(axes, axes.transAxes, 0, -reach))
+    axes.xaxis.set_label_coords(0, 0, transform=_shifted(axes, axes.transAxes, up=-reach))
     return reach
 
 
@@ -204,19 +208,17 @@ def _name_rows(axes: Axes, rows: pd.DataFrame, thumbnails: Thumbnails) -> None:
         for name, start, stop in runs:
             _draw_thumbnails(axes, thumbnails.get(name, ()), (start + stop) / 2, side, reach)
         reach += side + GAP
-    beside = _shifted(axes, axes.get_yaxis_transform(), -reach, 0)
+    beside = _shifted(axes, axes.get_yaxis_transform(), right=-reach)
     for name, start, stop in runs:
-        axes.text(
-            0, (start + stop) / 2, name, transform=beside, ha="right", va="center", rotation=90, size=GROUP_SIZE
-        )
+        axes.text(0, (start + stop) / 2, name, transform=beside, ha="right", va="center", rotation=90, size=GROUP_SIZE)
     axes.set_ylabel("learned from (probe)")
     reach += GROUP_SIZE + GAP
-    axes.yaxis.set_label_coords(0, 0.5, transform=_shifted(axes, axes.transAxes, -reach, 0))
+    axes.yaxis.set_label_coords(0, 0.5, transform=_shifted(axes, axes.transAxes, right=-reach))
 
 
 def _name_labels(axis: Axis, samples: pd.DataFrame) -> float:
     """Name runs of one label at the centre of their cells, with ticks at the edges; returns their reach in points."""
-    across = axis.axis_name == "x"
+    across = axis is axis.axes.xaxis
     matrix = axis.axes.bbox
     runs = _runs(zip(samples["group"], samples["label"], strict=True))
     names = [str(label) for (_, label), _, _ in runs]
@@ -234,9 +236,11 @@ def _name_labels(axis: Axis, samples: pd.DataFrame) -> float:
     return _points(axis.axes, matrix.y0 - drawn.y0 if across else matrix.x0 - drawn.x0) + GAP
 
 
-def _draw_thumbnails(axes: Axes, pictures: Sequence[Float[Array, "H W"]], row: float, side: float, reach: float) -> None:
+def _draw_thumbnails(
+    axes: Axes, pictures: Sequence[Float[Array, "H W"]], row: float, side: float, reach: float
+) -> None:
     """Stack square pictures of `side` points at the height of a row, `reach` points left of the matrix."""
-    at_row = ScaledTranslation(0, row, axes.get_yaxis_transform())
+    at_row = ScaledTranslation(0, row, axes.get_yaxis_transform())  # type: ignore[arg-type]  # any transform does
     points = Affine2D().scale(1 / 72) + axes.figure.dpi_scale_trans + at_row
     for place, picture in enumerate(pictures):
         bottom = (len(pictures) / 2 - place - 1) * (side + GAP) + GAP / 2
@@ -262,7 +266,7 @@ def _mark_missing(axes: Axes, gain_PT: Float64[Array, "P T"], below: float) -> N
             handles=meanings,
             loc="upper right",
             bbox_to_anchor=(1, 0),
-            bbox_transform=_shifted(axes, axes.transAxes, 0, -below),
+            bbox_transform=_shifted(axes, axes.transAxes, up=-below),
             borderaxespad=0,
             borderpad=0,
             handlelength=1,
@@ -274,14 +278,15 @@ def _mark_missing(axes: Axes, gain_PT: Float64[Array, "P T"], below: float) -> N
 
 def _draw_colorbar(axes: Axes, image: AxesImage, clip: float, unit: str) -> None:
     bar = axes.figure.colorbar(image, ax=axes, location="bottom", extend="both", shrink=0.9, aspect=30, pad=0.02)
-    bar.set_ticks([-clip, 0, clip], labels=[f"−{clip:g}", "0", f"{clip:g}"])
+    bar.set_ticks([-clip, 0, clip], labels=[f"{-clip:g}", "0", f"{clip:g}"])
     bar.ax.tick_params(length=2, pad=1)
     bar.set_label(f"change in log-probability\n({unit}), clipped at ±{clip:g}", labelpad=1)
     bar.outline.set_linewidth(0.4)
 
 
-def _shifted(axes: Axes, transform: Transform, right: float, up: float) -> Transform:
-    return offset_copy(transform, axes.figure, right, up, units="points")
+def _shifted(axes: Axes, transform: Transform, *, right: float = 0.0, up: float = 0.0) -> Transform:
+    """The transform moved by points."""
+    return offset_copy(transform, axes.get_figure(root=True), right, up, units="points")
 
 
 def _points(axes: Axes, pixels: float) -> float:

@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
+import matplotlib.rcsetup
 import matplotlib.style
 import numpy as np
 import pandas as pd
@@ -18,10 +20,10 @@ PAGE_WIDTH = 7.2
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Told apart under every common colour blindness (Okabe and Ito 2008)."""
 
-STYLE = {
+STYLE: dict[str, Any] = {
     "axes.labelsize": 7,
     "axes.linewidth": 0.6,
-    "axes.prop_cycle": matplotlib.cycler(color=COLORS),
+    "axes.prop_cycle": matplotlib.rcsetup.cycler(color=COLORS),
     "axes.spines.right": False,
     "axes.spines.top": False,
     "axes.titlelocation": "left",
@@ -60,18 +62,18 @@ def save_figure(figure: Figure, stem: Path, data: Mapping[str, Array] | pd.DataF
     Returns:
         `<stem>.pdf` (vector, TrueType fonts), `<stem>.png` and `<stem>.csv` or `<stem>.npz`.
     """
+    if isinstance(data, pd.DataFrame):
+        numbers = _suffixed(stem, ".csv")
+        write_atomically(numbers, lambda path: data.to_csv(path, index=False, lineterminator="\n"))
+    else:
+        numbers = _suffixed(stem, ".npz")
+        write_atomically(numbers, lambda path: np.savez(path, allow_pickle=False, **data))
     pdf, png = _suffixed(stem, ".pdf"), _suffixed(stem, ".png")
     with style():
         # A date or a version in the metadata would change the bytes of an unchanged figure.
         write_atomically(pdf, lambda path: figure.savefig(path, metadata={"CreationDate": None}))
         write_atomically(png, lambda path: figure.savefig(path, metadata={"Software": None}))
-    if isinstance(data, pd.DataFrame):
-        table = _suffixed(stem, ".csv")
-        write_atomically(table, lambda path: data.to_csv(path, index=False, lineterminator="\n"))
-    else:
-        table = _suffixed(stem, ".npz")
-        write_atomically(table, lambda path: np.savez(path, **data))
-    return [pdf, png, table]
+    return [pdf, png, numbers]
 
 
 def _suffixed(stem: Path, suffix: str) -> Path:

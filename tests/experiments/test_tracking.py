@@ -22,7 +22,7 @@ import wandb
 from omegaconf import OmegaConf
 
 from experiments import tracking
-from experiments.tracking import Mode, TrackingConfig, log_result, track
+from experiments.tracking import Mode, TrackingConfig, track
 from influence.files import sha256
 from influence.matrix import Block, InfluenceMatrix
 from tests.experiments.wandb_server import WandbServer
@@ -31,12 +31,13 @@ CONFIG = {"seed": 3, "estimator": {"name": "finetune", "lr": 0.01}}
 KEY = "0" * 40
 GOES_ON = "; going on, nothing is lost: the run folder keeps the result"
 SUMMARY = {
-    "desiderata/asymmetry index": 0.125,
-    "desiderata/selectivity": -0.25,
-    "desiderata/selectivity/low": -0.5,
-    "desiderata/selectivity/high": 0.0,
-    "desiderata/selectivity/p": 0.01,
+    "desiderata/symmetry": 0.125,
+    "desiderata/noise_discount/sigma=0.5": -0.25,
+    "desiderata/noise_discount/sigma=0.5/low": -0.5,
+    "desiderata/noise_discount/sigma=0.5/high": 0.0,
+    "desiderata/noise_discount/sigma=0.5/p": 0.01,
 }
+"""What is finite in `scores`."""
 
 
 @pytest.fixture
@@ -82,12 +83,13 @@ def matrix() -> InfluenceMatrix:
 def scores() -> pd.DataFrame:
     return pd.DataFrame(
         {
-            "desideratum": ["symmetry", "selectivity", "noise"],
-            "score": ["asymmetry index", "selectivity", "noise ratio"],
+            "desideratum": ["symmetry", "noise", "noise"],
+            "score": ["symmetry", "noise_discount", "noise_discount"],
+            "condition": ["", "sigma=0.5", "sigma=1"],
             "value": [0.125, -0.25, math.nan],
             "low": [math.nan, -0.5, math.nan],
             "high": [math.inf, 0.0, math.nan],
-            "p": [None, 0.01, None],
+            "p": [math.nan, 0.01, math.nan],
             "n": [3, 5, 0],
         }
     )
@@ -164,7 +166,12 @@ def test_offline_run_holds_config_progress_and_result(
     assert run["exit_code"] == 0
     assert desiderata(run["summary"]) == SUMMARY
     assert run["summary"]["figures/heatmap"]["sha256"] == sha256(figure)
-    assert (run["summary"]["tables/scores"]["nrows"], run["summary"]["tables/scores"]["ncols"]) == (3, 7)
+    table = Path(run["file"]).parent / "files" / run["summary"]["tables/scores"]["path"]
+    assert json.loads(table.read_text())["data"] == [
+        ["symmetry", "symmetry", "", 0.125, None, None, None, 3],
+        ["noise", "noise_discount", "sigma=0.5", -0.25, -0.5, 0.0, 0.01, 5],
+        ["noise", "noise_discount", "sigma=1", None, None, None, None, 0],
+    ]
     records = read_records(run_folder)
     (described,) = records["run"]
     assert (described["run_group"], described["job_type"]) == ("sweep-1", "influence")
@@ -179,11 +186,9 @@ def test_offline_run_holds_config_progress_and_result(
         {},
     ]
 
-    table, artifact = records["artifact"]
-    assert table["type"] == "run_table"
+    _, artifact = records["artifact"]  # the first holds the table
     assert (artifact["type"], artifact["name"]) == ("influence-matrix", "influence-matrix-ab12cd")
-    metadata = artifact["metadata"]
-    assert metadata == {
+    assert json.loads(artifact["metadata"]) == {
         "shape": [3, 5],
         "orientation": "rows are probes, columns are targets",
         "sign": "positive = more likely",
@@ -311,11 +316,6 @@ def test_a_table_too_long_to_show_is_left_out(home, run_folder, matrix, scores, 
     summary = read_summary(run_folder)["summary"]
     assert "tables/scores" not in summary
     assert desiderata(summary) == SUMMARY
-
-
-def test_two_scores_of_one_name_are_refused(matrix, scores):
-    with pytest.raises(ValueError, match="expected one row a score, got 'selectivity' more than once; name them apart"):
-        log_result(mock.Mock(), matrix, pd.concat([scores, scores.iloc[1:2]]), [])
 
 
 @pytest.mark.parametrize("mode", list(Mode))

@@ -8,7 +8,7 @@ import pytest
 from influence.data.noise import add_gaussian
 from influence.data.selection import Selection, select
 from influence.data.vision import ImageSet
-from influence.samples import check, collate
+from influence.samples import check
 
 SELECTION = Selection(classes=[3, 1], per_class=2, seed=7, sigmas=[1.0, 0.0, 0.5])
 
@@ -17,26 +17,25 @@ def images(table: pd.DataFrame) -> dict[str, bytes]:
     return {id: image.tobytes() for id, image in zip(table["id"], table["image"], strict=True)}
 
 
-def test_rows_go_by_sigma_then_label_then_position(image_set: ImageSet) -> None:
-    table = select(image_set, SELECTION)
-    assert len(table) == 3 * 2 * 2
-    keys = list(zip(table["sigma"], table["label"], table["source_index"], strict=True))
+def test_rows_go_by_sigma_draw_label_and_position(image_set: ImageSet) -> None:
+    table = select(image_set, replace(SELECTION, draws=[1, 0]))
+    keys = list(zip(table["sigma"], table["draw"], table["label"], table["source_index"], strict=True))
     assert keys == sorted(keys)
-    assert table["label"].tolist() == [1, 1, 3, 3] * 3
-    assert table["group"].tolist() == ["clean"] * 4 + ["noise 0.5"] * 4 + ["noise 1"] * 4
+    assert table["label"].tolist() == [1, 1, 3, 3] * 5  # clean once, two noise levels twice
+    assert table["group"].tolist() == ["clean"] * 4 + ["noise 0.5"] * 8 + ["noise 1"] * 8
 
 
 def test_every_row_says_what_it_is(image_set: ImageSet) -> None:
-    table = select(image_set, replace(SELECTION, draw=2))
+    table = select(image_set, replace(SELECTION, draws=[2]))
     check(table, "probe")
     for row in table.itertuples():
         assert row.source == f"planted-test-{row.source_index}"
-        assert row.id == (row.source if row.sigma == 0 else f"{row.source}-noise{row.sigma:g}-2")
+        assert row.id == (row.source if row.sigma == 0 else f"{row.source}-noise{row.sigma:g}-seed7-draw2")
         assert row.label == image_set.labels_N[row.source_index]
         clean = (image_set.images_NHW[row.source_index] / 255).astype(np.float32)[None]
         np.testing.assert_array_equal(row.image, add_gaussian(clean, sigma=row.sigma, seed=row.noise_seed), strict=True)
     assert table["noise_seed"][table["sigma"] > 0].is_unique
-    assert collate(table)["image"].shape == (12, 1, 4, 3)
+    assert np.stack(list(table["image"])).shape == (12, 1, 4, 3)
 
 
 def test_the_draw_is_uniform_and_without_repetition(image_set: ImageSet) -> None:
@@ -49,6 +48,15 @@ def test_the_draw_is_uniform_and_without_repetition(image_set: ImageSet) -> None
     assert np.abs(counts - 120).max() < 4 * 9.2
 
 
+def test_each_label_has_a_draw_of_its_own(image_set: ImageSet) -> None:
+    table = select(image_set, Selection(per_class=5))
+    positions = {
+        tuple(np.searchsorted(np.flatnonzero(image_set.labels_N == label), rows["source_index"]))
+        for label, rows in table.groupby("label")
+    }
+    assert len(positions) == 4
+
+
 @pytest.mark.parametrize(
     "more",
     [
@@ -56,6 +64,7 @@ def test_the_draw_is_uniform_and_without_repetition(image_set: ImageSet) -> None
         {"classes": None},
         {"per_class": 5},
         {"sigmas": [2.0, 1.0, 0.5, 0.1, 0.0]},
+        {"draws": [2, 1, 0]},
         {"sigmas": list(np.array([0.0, 0.5, 1.0]))},
     ],
 )
@@ -63,31 +72,26 @@ def test_a_wider_selection_keeps_the_images(more: dict[str, object], image_set: 
     assert images(select(image_set, SELECTION)).items() <= images(select(image_set, replace(SELECTION, **more))).items()
 
 
-def test_another_seed_draws_other_images_and_other_noise(image_set: ImageSet) -> None:
+def test_another_seed_draws_other_images(image_set: ImageSet) -> None:
     first, second = (select(image_set, replace(SELECTION, seed=seed)) for seed in (7, 8))
     assert set(first["source"]) != set(second["source"])
-    indices = [4, 0, 9]
-    first, second = (
-        images(select(image_set, Selection(indices=indices, sigmas=[0.0, 1.0], seed=seed))) for seed in (7, 8)
-    )
-    assert first.keys() == second.keys()
-    assert {id for id in first if first[id] != second[id]} == {f"planted-test-{index}-noise1-0" for index in indices}
 
 
-def test_another_draw_keeps_the_images_and_changes_the_noise(image_set: ImageSet) -> None:
-    first, second = (select(image_set, replace(SELECTION, draw=draw)) for draw in (0, 1))
-    assert first["source"].tolist() == second["source"].tolist()
-    clean = first["sigma"] == 0
-    pd.testing.assert_frame_equal(first[clean], second[clean])
-    assert not set(first["id"][~clean]) & set(second["id"][~clean])
-    assert not set(first["noise_seed"][~clean]) & set(second["noise_seed"])
+@pytest.mark.parametrize("other", [{"seed": 8}, {"draws": [1]}, {"clip": True}])
+def test_equal_ids_are_equal_images(other: dict[str, object], image_set: ImageSet) -> None:
+    selection = Selection(indices=[4, 0, 9], sigmas=[0.0, 1.0])
+    first, second = (images(select(image_set, chosen)) for chosen in (selection, replace(selection, **other)))
+    clean = {f"planted-test-{index}" for index in (0, 4, 9)}
+    assert first.keys() & second.keys() == clean
+    assert {id for id in clean if first[id] == second[id]} == clean
+    assert not set(first.values()) & {image for id, image in second.items() if id not in clean}
 
 
-def test_noise_differs_between_images_and_levels(image_set: ImageSet) -> None:
-    table = select(image_set, Selection(per_class=10, sigmas=[0.5, 1.0]))
+def test_noise_differs_between_images_levels_and_draws(image_set: ImageSet) -> None:
+    table = select(image_set, Selection(per_class=10, sigmas=[0.5, 1.0], draws=[0, 1]))
     clean_NHW = image_set.images_NHW[table["source_index"]] / 255
-    epsilon_ND = (np.stack(list(table["image"]))[:, 0] - clean_NHW).reshape(80, -1) / table["sigma"].to_numpy()[:, None]
-    assert len(np.unique(epsilon_ND.round(4), axis=0)) == 80
+    noise_ND = (np.stack(list(table["image"]))[:, 0] - clean_NHW).reshape(160, -1)
+    assert len(np.unique((noise_ND / table["sigma"].to_numpy()[:, None]).round(4), axis=0)) == 160
 
 
 def test_named_images_come_in_order_of_label(image_set: ImageSet) -> None:
@@ -115,6 +119,7 @@ def test_clipped_images_stay_in_the_grey_range(image_set: ImageSet) -> None:
         ({"per_class": 1, "classes": []}, "expected a selection of at least one image, got no classes; name some"),
         ({"indices": []}, "expected a selection of at least one image, got no indices; name some"),
         ({"per_class": 1, "sigmas": []}, "expected a selection of at least one image, got no sigmas; name some"),
+        ({"per_class": 1, "draws": []}, "expected a selection of at least one image, got no draws; name some"),
         ({"per_class": 1, "classes": [1, 1]}, "expected each of classes once, got [1, 1]; leave out the repeated"),
         ({"indices": [3, 1, 3]}, "expected each of indices once, got [3, 1, 3]; leave out the repeated"),
         (

@@ -14,9 +14,9 @@ from influence.samples import without_inputs
 
 @pytest.fixture
 def samples(image_set: ImageSet) -> pd.DataFrame:
-    """Two noise draws of the same images, one of them clipped."""
+    """Free and clipped noise on the same images."""
     first = Selection(per_class=2, seed=3, sigmas=[0.0, 0.5, 1.0])
-    second = replace(first, draw=1, clip=True, sigmas=[1.0])
+    second = replace(first, draws=[1], clip=True, sigmas=[1.0])
     return pd.concat([select(image_set, first), select(image_set, second)], ignore_index=True)
 
 
@@ -43,7 +43,7 @@ def test_part_of_the_table_can_be_loaded_in_any_order(
 ) -> None:
     save_images(tmp_path / "samples.npz", samples, image_set)
     part = samples.iloc[[9, 2, 30]]
-    loaded = load_images(tmp_path / "samples.npz", without_inputs(part))
+    loaded = load_images(tmp_path / "samples.npz", part.drop(columns="image"))
     np.testing.assert_array_equal(np.stack(list(loaded["image"])), np.stack(list(part["image"])))
 
 

@@ -1,0 +1,96 @@
+"""Figures and tables from saved runs alone: `python -m experiments.figures`.
+
+With folders it draws their runs again; without, it rebuilds the figures and tables of the README from
+`outputs/published/`.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from experiments.run_folder import RunFolder, find_runs
+from experiments.schema import REPOSITORY
+from influence.arrays import Array
+from influence.data.stored import load_images
+from influence.matrix import InfluenceMatrix
+from influence.plots.matrix import Panel, matrix_figure
+from influence.plots.style import save_figure
+
+PUBLISHED = REPOSITORY / "outputs" / "published"
+
+CLIP_QUANTILE = 0.98
+"""Colours end where this share of the absolute gains lies below, rounded to two digits."""
+
+OPTIMIZERS = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW"}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Draw the runs named on the command line, or everything that the README shows."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folders", nargs="*", type=Path, help="run folders, or folders of runs")
+    options = parser.parse_args(arguments)
+    try:
+        drawn = [path for folder in find_runs(options.folders) for path in draw_run(folder)]
+    except (FileNotFoundError, ValueError) as error:
+        sys.exit(f"figures: {error}")
+    for path in drawn:
+        print(path)
+
+
+def draw_run(folder: Path) -> list[Path]:
+    """The matrix of one run, in `<folder>/figures/`."""
+    matrix = InfluenceMatrix.load(folder)
+    figure = matrix_figure(
+        [[_panel(matrix)]],
+        matrix.probes,
+        matrix.targets,
+        unit=matrix.readout["unit"],
+        thumbnails=_thumbnails(folder, matrix),
+        width=4.5,
+    )
+    return save_figure(figure, folder / "figures" / "matrix", _data(matrix))
+
+
+def _panel(matrix: InfluenceMatrix) -> Panel:
+    return Panel(title=title(matrix), gain_PT=matrix.gain, clip=_clip(matrix.gain))
+
+
+def title(matrix: InfluenceMatrix) -> str:
+    """Optimiser and step size of a matrix, as a figure names it."""
+    settings = matrix.estimator
+    optimizer = OPTIMIZERS.get(settings["optimizer"], settings["optimizer"])
+    if settings["self_gain"] is None:
+        return f"{optimizer}, learning rate {settings['lr']:.3g}"
+    return f"{optimizer}, self-gain {settings['self_gain']:g} nat"
+
+
+def _clip(gain_PT: Array) -> float:
+    """Where the colours end, to two digits; 1 where every gain is 0 or missing."""
+    measured = np.abs(gain_PT[np.isfinite(gain_PT)])
+    quantile = float(np.quantile(measured, CLIP_QUANTILE)) if len(measured) else 0.0
+    return float(f"{quantile:.2g}") or 1.0
+
+
+def _thumbnails(folder: Path, matrix: InfluenceMatrix) -> dict[str, list[Array]]:
+    """One image a group, that of the first probe in it; none where the samples are no images."""
+    if not (folder / "samples.npz").exists():
+        return {}
+    first = matrix.probes.drop_duplicates("group")
+    images = load_images(folder / "samples.npz", first)
+    return {group: [image[0]] for group, image in zip(images["group"], images["image"], strict=True)}
+
+
+def _data(matrix: InfluenceMatrix) -> dict[str, Array]:
+    return {
+        "gain": matrix.gain,
+        "probes": matrix.probes["id"].to_numpy(str),
+        "targets": matrix.targets["id"].to_numpy(str),
+    }
+
+
+if __name__ == "__main__":
+    main()
