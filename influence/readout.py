@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float64
-from pytorch_lightning.utilities.seed import isolate_rng
 from torch import Tensor, nn
 
 from influence.arrays import Array
+from influence.isolation import random_states_kept
 from influence.models.protocol import Batch, collate
 
 
@@ -112,7 +112,7 @@ def read(model: nn.Module, batches: list[Batch], function: Callable[[Any, Batch]
     if not batches:
         return np.empty(0)
     modes = [(module, module.training) for module in model.modules()]
-    with isolate_rng(), torch.no_grad():
+    with random_states_kept(), torch.no_grad():
         try:
             model.eval()
             return torch.cat([function(model, batch).double() for batch in batches]).cpu().numpy()

@@ -17,7 +17,7 @@ MakeOptimizer = Callable[[Sequence[nn.Parameter]], torch.optim.Optimizer]
 def image_batch(samples: pd.DataFrame) -> dict[str, Tensor]:
     return {
         "image": torch.stack([torch.as_tensor(image) for image in samples["image"]]),
-        "label": torch.as_tensor(samples["label"].to_numpy()),
+        "label": torch.tensor(samples["label"].tolist()),
     }
 
 

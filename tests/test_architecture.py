@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS = [
     {"arrays", "files", "seeds", "provenance"},
     {"samples"},
+    {"isolation"},
     {"data", "models"},
     {"readout"},
     {"estimators"},

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from influence.estimators.isolation import Isolation, select_parameters
+from influence.isolation import Isolation, select_parameters
 from influence.estimators.protocol import Row, check_step_size
 from influence.models.protocol import Batch, collate
 from influence.readout import Reader, SelfReader
@@ -93,7 +93,7 @@ class FineTune:
             optimizer.zero_grad()
             loss = model.loss(batch).sum()
             loss.backward()
-            return float(loss)
+            return float(loss.detach())
 
         for step in range(1, self.num_steps + 1):
             loss = optimizer.step(closure)

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from influence.estimators.isolation import Isolation, select_parameters
+from influence.isolation import Isolation, select_parameters
 from influence.estimators.protocol import Row, check_step_size
 from influence.models.protocol import collate
 from influence.readout import Reader

@@ -10,18 +10,18 @@ import pytorch_lightning as pl
 import torch
 from filelock import FileLock
 from lightning_fabric.plugins.environments import LightningEnvironment
-from pytorch_lightning.utilities.seed import isolate_rng
 from safetensors.torch import load_model, save_model
 from torch import nn
 from tqdm import tqdm
 
 from influence.files import read_json, write_atomically, write_json
+from influence.isolation import random_states_kept
 from influence.seeds import derive
 
 
 def initialise(make: Callable[[], nn.Module], seed: int) -> nn.Module:
     """A model whose random weights depend on `seed` alone; global random states stay as they were."""
-    with isolate_rng():
+    with random_states_kept():
         torch.manual_seed(derive(seed, "initial weights"))
         return make()
 
@@ -101,7 +101,7 @@ class TrainingBar(pl.Callback):
 def _fit(
     model: pl.LightningModule, data: pl.LightningDataModule, *, epochs: int, seed: int, device: str
 ) -> dict[str, float]:
-    with isolate_rng(), warnings.catch_warnings():
+    with random_states_kept(), warnings.catch_warnings():
         # The data sits in memory: worker processes would only cost time.
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*GPU available but not used.*")

@@ -1,12 +1,25 @@
 """Measuring never changes what is measured: a model put back bit for bit."""
 
+import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 
+import numpy as np
 import torch
-from pytorch_lightning.utilities.seed import isolate_rng
 from torch import Tensor, nn
+
+
+@contextmanager
+def random_states_kept() -> Iterator[None]:
+    """A scope after which the random states of Python, NumPy and torch are as they were, whatever happened."""
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - models may draw from the global state
+    try:
+        with torch.random.fork_rng():
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)  # noqa: NPY002
 
 
 class Isolation:
@@ -32,7 +45,7 @@ class Isolation:
         """
         modes = [(module, module.training) for module in self.model.modules()]
         gradients = [(parameter, parameter.requires_grad, parameter.grad) for parameter in self.model.parameters()]
-        with isolate_rng():
+        with random_states_kept():
             try:
                 self.model.train(train_mode)
                 for parameter, _, _ in gradients:

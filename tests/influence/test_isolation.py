@@ -1,13 +1,17 @@
-import random
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from influence import FineTune, measure
-from influence.estimators.isolation import Isolation
+from influence.isolation import Isolation
 from torch import nn
 
 from tests.small import random_samples
+
+ROOT = Path(__file__).parents[2]
 
 
 class Fragile(nn.Module):
@@ -45,7 +49,7 @@ def model() -> Fragile:
 
 
 def everything(model: Fragile) -> list:
-    """All that must stay: weights, buffers, gradients, flags, modes and random states."""
+    """All that must stay: weights, buffers, gradients, flags, modes and the random states of torch and NumPy."""
     return [
         [tensor.detach().clone() for tensor in model.state_dict().values()],
         [None if parameter.grad is None else parameter.grad.clone() for parameter in model.parameters()],
@@ -53,7 +57,6 @@ def everything(model: Fragile) -> list:
         [module.training for module in model.modules()],
         torch.get_rng_state(),
         torch.from_numpy(np.random.get_state()[1].astype(np.int64)),  # noqa: NPY002 - the global state is the point
-        random.getstate(),
     ]
 
 
@@ -82,6 +85,28 @@ def test_an_interrupt_leaves_everything_as_it_was(model, interrupt):
     with pytest.raises(type(interrupt)):
         measure(model, random_samples(3, "probe"), estimator=FineTune(lr=0.1, train_mode=True))
     assert_same(before, everything(model))
+
+
+DRAWS_FROM_PYTHON = """
+import random
+from influence import FineTune, measure
+from tests.small import SoftmaxRegression, random_samples, ready
+
+class Drawing(SoftmaxRegression):
+    def loss(self, batch):
+        random.random()
+        return super().loss(batch)
+
+before = random.getstate()
+measure(ready(Drawing), random_samples(3, "probe"), estimator=FineTune(lr=0.1))
+assert random.getstate() == before, "Python's random state has moved"
+"""
+
+
+def test_pythons_own_randomness_is_left_alone():
+    """In a process of its own: the type checks of the tests draw from Python's generator themselves."""
+    done = subprocess.run([sys.executable, "-c", DRAWS_FROM_PYTHON], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_scope_lets_the_named_parameters_alone_learn(model):
