@@ -132,9 +132,7 @@ def architecture(config: Config) -> Callable[[], nn.Module]:
     if isinstance(config.model, OwnModelConfig):
         return partial(locate(config.model._target_, config.trust), **config.model.options)
     assert isinstance(config.model, CNNConfig)
-    assert isinstance(config.data, ImagesConfig)
-    settings = {key: value for key, value in asdict(config.model).items() if key != "weights"}
-    return partial(CNN, image_size=domain(config.data).images_NHW.shape[-1], **settings)
+    return partial(CNN, **{key: value for key, value in asdict(config.model).items() if key not in ("name", "weights")})
 
 
 def _trainable(model: nn.Module) -> pl.LightningModule:

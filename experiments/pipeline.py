@@ -34,7 +34,12 @@ def execute(config: Config, folder: RunFolder) -> None:
     if not (base_folder / "training.json").exists() and config.trainer.epochs > 0:
         log.info("Training the base model, %d epochs.", config.trainer.epochs)
     model, base = build.base_model(config, base_folder)
-    log.info("Base model: %s", ", ".join(f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in base.items()))
+    log.info(
+        "Base model: %s",
+        ", ".join(
+            f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in base.items()
+        ),
+    )
     probes, targets = build.samples(config)
     estimator, readout = build.estimator(config.estimator), config.readout.name
     sources = {"seed": config.seed, "base_model": {"folder": base_folder.name, **base}}

@@ -51,6 +51,7 @@ def unless(given: object, otherwise: object) -> object:
 
 
 OmegaConf.register_new_resolver("run_path", run_path, replace=True)
+OmegaConf.register_new_resolver("run_hash", lambda *, _root_: run_hash(_root_), replace=True)
 OmegaConf.register_new_resolver("unless", unless, replace=True)
 schema.register()
 

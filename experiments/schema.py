@@ -57,6 +57,7 @@ class ImagesConfig:
     base: ImageSetName = MISSING
     domain: ImageSetName = MISSING
     split: Split = Split.test
+    size: int = MISSING  # height and width of the images
     probes: SelectionConfig = field(default_factory=SelectionConfig)
     targets: SelectionConfig | None = None  # the probes
     folder: str = str(REPOSITORY / "outputs" / "data")
@@ -74,6 +75,7 @@ class OwnConfig:
 class OwnModelConfig(OwnConfig):
     """A model of one's own, with weights from a file, or trained here if it is a LightningModule."""
 
+    name: str = "own"
     weights: str | None = None
 
 
@@ -81,6 +83,8 @@ class OwnModelConfig(OwnConfig):
 class CNNConfig:
     """The small convolutional network: see `influence.models.cnn.CNN`."""
 
+    name: str = "CNN"
+    image_size: int = MISSING
     channels: list[int] = field(default_factory=lambda: [16, 32])
     hidden: int = 64
     activation: str = "relu"

@@ -17,6 +17,7 @@ import hashlib
 import numpy as np
 import pandas as pd
 
+
 def check(samples: pd.DataFrame, role: str) -> None:
     """Refuse a sample table that cannot be measured.
 

@@ -42,6 +42,7 @@ class Estimator(Protocol):
     """
 
     name: str
+
     @property
     def lr(self) -> float | None:
         """Learning rate, or None where it is to be searched."""

@@ -124,9 +124,9 @@ def draw_matrix(
 ) -> AxesImage:
     """Draw one matrix of gains, red where learning the probe made the target more likely.
 
-    Rows and columns are sorted by `group`, in the order in which the groups first appear, then by `label`.
-    Lines separate the groups, ticks the labels. Rows that are NaN throughout are hatched as failed probes;
-    other NaN cells are grey.
+    Rows and columns are sorted by `group`, then by `label`; the groups keep the order in which they appear in the
+    table that has more of them, the probes' if in doubt. Lines separate the groups, ticks the labels. Rows that are
+    NaN throughout are hatched as failed probes; other NaN cells are grey.
 
     Args:
         axes: where to draw. Its figure gets the colour bar; names find their room in a constrained layout.
@@ -169,7 +169,8 @@ def draw_matrix(
 def _by_quality(*tables: pd.DataFrame) -> list[pd.DataFrame]:
     """`group` and `label` of each table in reading order, indexed by position; "" where a table has none."""
     named = [table.reindex(columns=["group", "label"], fill_value="").reset_index(drop=True) for table in tables]
-    groups = pd.concat(named)["group"].unique()
+    fullest_first = sorted(named, key=lambda table: -table["group"].nunique())
+    groups = pd.concat(fullest_first)["group"].unique()
     return [
         table.assign(group=pd.Categorical(table["group"], categories=groups)).sort_values(["group", "label"])
         for table in named
@@ -278,7 +279,7 @@ def _mark_missing(axes: Axes, gain_PT: Float64[Array, "P T"], below: float) -> N
 
 def _draw_colorbar(axes: Axes, image: AxesImage, clip: float, unit: str) -> None:
     bar = axes.figure.colorbar(image, ax=axes, location="bottom", extend="both", shrink=0.9, aspect=30, pad=0.02)
-    bar.set_ticks([-clip, 0, clip], labels=[f"{-clip:g}", "0", f"{clip:g}"])
+    bar.set_ticks([-clip, 0, clip], labels=[f"\N{MINUS SIGN}{clip:g}", "0", f"{clip:g}"])
     bar.ax.tick_params(length=2, pad=1)
     bar.set_label(f"change in log-probability\n({unit}), clipped at ±{clip:g}", labelpad=1)
     bar.outline.set_linewidth(0.4)

@@ -85,6 +85,12 @@ def test_samples_are_sorted_by_group_in_order_of_appearance_then_by_label() -> N
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["0", "2", "8"]
 
 
+def test_probes_of_some_groups_do_not_reorder_the_targets() -> None:
+    targets = TARGETS.assign(group=["clean", "noise 0.5", "noise 0.5", "noise 1", "noise 1"])
+    axes = drawn(GAIN, PROBES.assign(group=["noise 1", "noise 1", "clean"]), targets)
+    np.testing.assert_array_equal(shown(axes), GAIN[[2, 0, 1]])
+
+
 def test_lines_stand_between_the_groups() -> None:
     ends = [np.column_stack(line.get_data()).tolist() for line in drawn().lines]
     assert ends == [[[0, 1.5], [1, 1.5]], [[2.5, 0], [2.5, 1]]]  # the unit runs along the axis

@@ -55,8 +55,9 @@ def test_sources_move_as_blocks_and_only_among_their_like() -> None:
     assert len(without_labels.order_KN) == math.factorial(2) * math.factorial(3)
 
 
-def test_joint_p_equals_a_plain_enumeration() -> None:
-    rng = np.random.default_rng(0)
+@pytest.mark.parametrize("seed", range(4))
+def test_joint_p_equals_a_plain_enumeration(seed: int) -> None:
+    rng = np.random.default_rng(seed)
     left_NN, right_NN = rng.normal(size=(5, 5)), rng.normal(size=(5, 5))
     sums = []
     for order in itertools.permutations(range(5)):

@@ -1,0 +1,78 @@
+"""Keep a finished run for the README: `python -m experiments.freeze outputs/<name>/<hash>`.
+
+Copies the matrix, its samples, scores and base weights to `outputs/published/`, which is committed. Only what was
+measured by committed code is frozen.
+"""
+
+import argparse
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from experiments.identity import DECISIVE
+from experiments.run_folder import RunFolder, find_runs
+from experiments.schema import REPOSITORY
+from influence.files import write_atomically
+from influence.matrix import read_header
+
+PUBLISHED = REPOSITORY / "outputs" / "published"
+
+FILES = ("run.json", "matrix.json", "probes.parquet", "targets.parquet", "samples.npz", "scores.parquet", "scores.json")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Freeze the runs named on the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folders", nargs="+", type=Path, help="run folders, or folders of runs")
+    options = parser.parse_args(arguments)
+    try:
+        for folder in find_runs(options.folders):
+            print(freeze(folder, PUBLISHED))
+    except (FileNotFoundError, ValueError) as error:
+        sys.exit(f"freeze: {error}")
+
+
+def freeze(folder: Path, published: Path) -> Path:
+    """Copy a run to `published/<name>/<hash>/` and its base weights to `published/models/<hash>/`.
+
+    Of the configuration only what decides the numbers is kept: paths of a machine are not.
+
+    Raises:
+        ValueError: the run has not finished, or its code was not committed.
+    """
+    run = RunFolder(folder)
+    if not run.is_done:
+        raise ValueError(f"expected a finished run in {folder}, got {run.status.get('status', 'none')}; run it again")
+    provenance = read_header(folder)["provenance"]
+    if provenance.get("dirty") is not False:
+        raise ValueError(
+            f"expected {folder} to be measured by committed code, got dirty={provenance.get('dirty')}; "
+            "commit, delete the run and measure it again"
+        )
+    config = run.config
+    target = published / config.name / folder.name
+    for name in FILES:
+        if (folder / name).exists():
+            _copy(folder / name, target / name)
+    for block in (folder / "blocks").glob("*.npz"):
+        _copy(block, target / "blocks" / block.name)
+    kept = OmegaConf.masked_copy(config, ["name", *DECISIVE])
+    kept.data.pop("folder", None)
+    write_atomically(target / "config.yaml", lambda path: path.write_text(OmegaConf.to_yaml(kept)))
+    base = provenance["base_model"]["folder"]
+    for name in ("weights.safetensors", "training.json"):
+        source = folder.parents[1] / "models" / base / name
+        if source.exists():
+            _copy(source, published / "models" / base / name)
+    return target
+
+
+def _copy(source: Path, target: Path) -> None:
+    write_atomically(target, lambda path: shutil.copyfile(source, path))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""The plateau of learning rates of a sweep: `python -m experiments.plateau outputs/lr_plateau`.
+
+Written by itself when `sweep=lr_plateau` ends; this command does it again, e.g. after a sweep in which a job failed.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+
+from experiments.identity import DECISIVE
+from experiments.run_folder import RunFolder, find_runs
+from influence.matrix import InfluenceMatrix
+from influence.plateau import MIN_CORRELATION, plateau
+from influence.plots.plateau import plateau_figure
+from influence.plots.style import save_figure
+
+
+class DrawPlateau(Callback):
+    """Draws the plateau when a sweep of learning rates ends."""
+
+    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
+        """Draw it in the folder of the sweep."""
+        show(Path(config.outputs) / config.name)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Draw the plateau of the folder named on the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="folder of the sweep's runs")
+    try:
+        show(parser.parse_args(arguments).folder)
+    except (FileNotFoundError, ValueError) as error:
+        sys.exit(f"plateau: {error}")
+
+
+def show(folder: Path) -> None:
+    """Draw and print the plateau of the runs in a folder."""
+    table = plateau_table(folder)
+    print(table.to_string(index=False, float_format=lambda number: f"{number:.3g}"))
+    for path in draw(table, folder / "figures"):
+        print(path)
+
+
+def plateau_table(folder: Path) -> pd.DataFrame:
+    """`influence.plateau.plateau` of every set of runs that differ in their learning rate alone, with its
+    `model` and `optimizer`.
+
+    Raises:
+        FileNotFoundError: there are no runs, or one has not finished.
+        ValueError: no two runs differ in their learning rate alone.
+    """
+    sets: dict[str, list[Path]] = {}
+    for run in find_runs([folder]):
+        settings: Any = OmegaConf.to_container(RunFolder(run).config)
+        settings["estimator"]["lr"] = None
+        sets.setdefault(json.dumps({key: settings[key] for key in DECISIVE}, sort_keys=True), []).append(run)
+    tables = []
+    for runs in sets.values():
+        config = RunFolder(runs[0]).config
+        table = plateau([InfluenceMatrix.load(run) for run in runs])
+        table.insert(0, "model", config.model.name)
+        table.insert(1, "optimizer", config.estimator.optimizer)
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
+
+
+def draw(table: pd.DataFrame, folder: Path) -> list[Path]:
+    """The plateau's figure, with the table as its data, in `folder`."""
+    return save_figure(plateau_figure(table, min_correlation=MIN_CORRELATION), folder / "lr_plateau", table)
+
+
+if __name__ == "__main__":
+    main()
