@@ -64,7 +64,7 @@ def locate(target: str, trust: Sequence[str]) -> Callable[..., Any]:
 
 
 def device(config: Config) -> str:
-    """ "cpu" or "cuda"."""
+    """Where tensors live: `cpu` or `cuda`."""
     if config.engine.device is Device.auto:
         return "cuda" if torch.cuda.is_available() else "cpu"
     return str(config.engine.device.value)

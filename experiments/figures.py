@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
-from experiments.run_folder import RunFolder, find_runs
+from experiments.run_folder import find_runs
 from experiments.schema import REPOSITORY
 from influence.arrays import Array
 from influence.data.stored import load_images

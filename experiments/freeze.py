@@ -53,7 +53,7 @@ def freeze(folder: Path, published: Path) -> Path:
             "commit, delete the run and measure it again"
         )
     config = run.config
-    target = published / config.name / folder.name
+    target = published / str(config.name) / folder.name
     for name in FILES:
         if (folder / name).exists():
             _copy(folder / name, target / name)

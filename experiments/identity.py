@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from influence.files import sha256
 
 RESULTS_VERSION = 1
-"""Raised together with the golden file and the changelog's "Results changed" whenever equal configs give new numbers."""
+"""Raised, with the golden file and the changelog's "Results changed", when equal settings give new numbers."""
 
 DECISIVE = ("data", "model", "trainer", "estimator", "readout", "seed")
 """The parts of a configuration that decide the numbers; name, engine, tracking, trust and outputs do not."""

@@ -4,11 +4,14 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
 from omegaconf import OmegaConf
+from torch import nn
 from tqdm import tqdm
 
 from experiments import build
@@ -17,10 +20,12 @@ from experiments.identity import base_hash
 from experiments.run_folder import RunFolder
 from experiments.schema import REPOSITORY, Config, ImagesConfig
 from experiments.score import save_scores
-from experiments.tracking import track
+from experiments.tracking import Tracker, track
 from influence import provenance
 from influence.data.stored import save_images
 from influence.desiderata.scoring import score
+from influence.estimators.protocol import Estimator
+from influence.matrix import InfluenceMatrix
 from influence.measurement import measure, seconds_a_probe
 
 log = logging.getLogger(__name__)
@@ -29,27 +34,75 @@ log = logging.getLogger(__name__)
 def execute(config: Config, folder: RunFolder) -> None:
     """Measure, score and draw one run into its folder; what is there already is kept."""
     torch.set_num_threads(config.engine.threads or len(os.sched_getaffinity(0)))
-    cfg = folder.config
-    base_folder = Path(config.outputs) / "models" / base_hash(cfg)
-    if not (base_folder / "training.json").exists() and config.trainer.epochs > 0:
-        log.info("Training the base model, %d epochs.", config.trainer.epochs)
-    model, base = build.base_model(config, base_folder)
+    settings: Any = OmegaConf.to_container(folder.config)
+    model, base = _base_model(config, folder)
+    probes, targets = build.samples(config)
+    estimator = build.estimator(config.estimator)
+    sources = {"base_model": base, "data": _save_images(config, folder, probes, targets)}
+    _announce(config, model, probes, targets, estimator)
+    with track(
+        config.tracking,
+        folder=folder.path,
+        run_id=folder.path.name,
+        name=config.name,
+        config=settings,
+        group=config.name,
+        job_type="influence",
+        tags=[config.estimator.name],
+    ) as tracker:
+        with tqdm(total=len(probes), desc="Measuring", unit="probe", file=sys.stderr) as bar:
+            matrix = measure(
+                model,
+                probes,
+                targets,
+                estimator=estimator,
+                readout=config.readout.name,
+                seed=config.seed,
+                batch_size=config.engine.batch_size,
+                block_size=config.engine.block_size,
+                folder=folder.path,
+                provenance={**provenance.collect(REPOSITORY), **sources},
+                progress=_progress(bar, tracker, config.engine.block_size),
+            )
+        _warn_of_failures(matrix)
+        scores = score(matrix, seed=config.seed)
+        save_scores(folder.path, scores)
+        figures = draw_run(folder.path)
+        tracker.result(matrix, scores, [path for path in figures if path.suffix == ".png"])
+
+
+def _base_model(config: Config, folder: RunFolder) -> tuple[nn.Module, dict[str, Any]]:
+    base_folder = Path(config.outputs) / "models" / base_hash(folder.config)
+    model, record = build.base_model(config, base_folder)
     log.info(
         "Base model: %s",
         ", ".join(
-            f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in base.items()
+            f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in record.items()
         ),
     )
-    probes, targets = build.samples(config)
-    estimator, readout = build.estimator(config.estimator), config.readout.name
-    sources = {"seed": config.seed, "base_model": {"folder": base_folder.name, **base}}
-    if isinstance(config.data, ImagesConfig):
-        images = build.domain(config.data)
-        save_images(folder.path / "samples.npz", pd.concat([probes, targets]), images)
-        sources["data"] = {images.name: dict(images.checksums)}
+    return model, {"folder": base_folder.name, **record}
 
+
+def _save_images(config: Config, folder: RunFolder, probes: pd.DataFrame, targets: pd.DataFrame) -> dict[str, Any]:
+    """Keep the clean images of the run; return the checksums of where they come from."""
+    if not isinstance(config.data, ImagesConfig):
+        return {}
+    images = build.domain(config.data)
+    save_images(folder.path / "samples.npz", pd.concat([probes, targets]), images)
+    return {f"{images.name} {images.split}": dict(images.checksums)}
+
+
+def _announce(
+    config: Config, model: nn.Module, probes: pd.DataFrame, targets: pd.DataFrame, estimator: Estimator
+) -> None:
+    """Say how long the measuring will take, from a few rows timed and thrown away."""
     seconds = seconds_a_probe(
-        model, probes, targets, estimator=estimator, readout=readout, batch_size=config.engine.batch_size
+        model,
+        probes,
+        targets,
+        estimator=estimator,
+        readout=config.readout.name,
+        batch_size=config.engine.batch_size,
     )
     log.info(
         "%d probes x %d targets: about %s%s.",
@@ -58,44 +111,22 @@ def execute(config: Config, folder: RunFolder) -> None:
         tqdm.format_interval(seconds * len(probes)),
         "" if estimator.self_gain is None else ", after the search of the step size",
     )
-    with (
-        track(
-            config.tracking,
-            folder=folder.path,
-            run_id=folder.path.name,
-            name=config.name,
-            config=OmegaConf.to_container(cfg, resolve=True),  # type: ignore[arg-type]
-            group=config.name,
-            job_type="influence",
-            tags=[config.estimator.name],
-        ) as tracker,
-        tqdm(total=len(probes), unit="probe", file=sys.stderr) as bar,
-    ):
-        start = time.perf_counter()
 
-        def progress(done: int, total: int) -> None:
-            bar.update(done - bar.n)
-            if done % config.engine.block_size == 0 or done == total:
-                tracker.progress(done, total, (time.perf_counter() - start) / done * (total - done))
 
-        matrix = measure(
-            model,
-            probes,
-            targets,
-            estimator=estimator,
-            readout=readout,
-            seed=config.seed,
-            batch_size=config.engine.batch_size,
-            block_size=config.engine.block_size,
-            folder=folder.path,
-            provenance={**provenance.collect(REPOSITORY), **sources},
-            progress=progress,
-        )
-        for probe, reason in list(matrix.failures.items())[:3]:
-            log.warning("Probe %s failed: %s", probe, reason)
-        if matrix.failures:
-            log.warning("%d of %d probes failed; their rows are empty.", len(matrix.failures), len(probes))
-        scores = score(matrix, seed=config.seed)
-        save_scores(folder.path, scores)
-        figures = draw_run(folder.path)
-        tracker.result(matrix, scores, [path for path in figures if path.suffix == ".png"])
+def _progress(bar: "tqdm[Any]", tracker: Tracker, block_size: int) -> Callable[[int, int], None]:
+    """Moves the bar with every probe, and tells the tracker after every block."""
+    start = time.perf_counter()
+
+    def progress(done: int, total: int) -> None:
+        bar.update(done - bar.n)
+        if done % block_size == 0 or done == total:
+            tracker.progress(done, total, (time.perf_counter() - start) / done * (total - done))
+
+    return progress
+
+
+def _warn_of_failures(matrix: InfluenceMatrix) -> None:
+    for probe, reason in list(matrix.failures.items())[:3]:
+        log.warning("Probe %s failed: %s", probe, reason)
+    if matrix.failures:
+        log.warning("%d of %d probes failed; their rows are empty.", len(matrix.failures), len(matrix.probes))

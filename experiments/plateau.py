@@ -49,8 +49,10 @@ def show(folder: Path) -> None:
 
 
 def plateau_table(folder: Path) -> pd.DataFrame:
-    """`influence.plateau.plateau` of every set of runs that differ in their learning rate alone, with its
-    `model` and `optimizer`.
+    """The plateau of every set of runs that differ in their learning rate alone.
+
+    Returns:
+        The table of `influence.plateau.plateau`, with the `model` and `optimizer` of the set.
 
     Raises:
         FileNotFoundError: there are no runs, or one has not finished.
@@ -73,7 +75,9 @@ def plateau_table(folder: Path) -> pd.DataFrame:
 
 def draw(table: pd.DataFrame, folder: Path) -> list[Path]:
     """The plateau's figure, with the table as its data, in `folder`."""
-    return save_figure(plateau_figure(table, min_correlation=MIN_CORRELATION), folder / "lr_plateau", table)
+    return save_figure(
+        plateau_figure(table, min_correlation=MIN_CORRELATION, band="quartiles"), folder / "lr_plateau", table
+    )
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ Columns that hold arrays are inputs: they reach the model and stay out of saved 
 """
 
 import hashlib
+
 import numpy as np
 import pandas as pd
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from influence.desiderata.cells import clean_part, column, other_source
+from influence.desiderata.cells import clean_part, column
 from influence.desiderata.spec import Ratio, Score, UndefinedError
 from influence.matrix import InfluenceMatrix
 
@@ -12,8 +12,8 @@ from influence.matrix import InfluenceMatrix
 def class_pair_rank(matrix: InfluenceMatrix, *, learned: int, read: int) -> Ratio:
     """Rank of mean M(class `learned` -> class `read`) among the ordered pairs of different classes, 1 = largest.
 
-    With ten classes there are 90 pairs; ties share their mean rank. Clean probes and targets of different
-    sources (Matelsky et al. 2024, section 2.1: digits that look alike are linked).
+    With ten classes there are 90 pairs; ties share their mean rank. Clean probes and targets
+    (Matelsky et al. 2024, section 2.1: digits that look alike are linked).
 
     Args:
         matrix: with `label`.
@@ -25,9 +25,8 @@ def class_pair_rank(matrix: InfluenceMatrix, *, learned: int, read: int) -> Rati
     """
     matrix = clean_part(matrix)
     label_P, label_T = column(matrix.probes, "label"), column(matrix.targets, "label")
-    used_PT = other_source(matrix) & (label_P[:, None] != label_T)
-    row, target = np.nonzero(used_PT)
-    gains = pd.Series(matrix.gain[used_PT]).groupby([label_P[row], label_T[target]]).mean()
+    row, target = np.nonzero(label_P[:, None] != label_T)  # other labels are other sources
+    gains = pd.Series(matrix.gain[row, target]).groupby([label_P[row], label_T[target]]).mean()
     if (learned, read) not in gains.index:
         raise UndefinedError(f"expected clean probes of class {learned} and targets of class {read}, got no cell")
     rank = pd.Series(stats.rankdata(-gains.to_numpy()), index=gains.index)

@@ -34,7 +34,7 @@ def selectivity(matrix: InfluenceMatrix, *, sigma: float, per_headroom: bool) ->
             told from the readout.
     """
     clean_to_noisy, noisy_to_clean, _ = _flows(matrix, sigma, per_headroom)
-    difference = float((clean_to_noisy - noisy_to_clean.T).sum())
+    difference = float(clean_to_noisy.sum() - noisy_to_clean.sum())
     return Ratio(difference, float(np.abs(clean_to_noisy).sum() + np.abs(noisy_to_clean).sum()))
 
 

@@ -11,8 +11,8 @@ import pandas as pd
 import torch
 from torch import nn
 
-from influence.isolation import Isolation, select_parameters
 from influence.estimators.protocol import Row, check_step_size
+from influence.isolation import Isolation, select_parameters
 from influence.models.protocol import Batch, collate
 from influence.readout import Reader, SelfReader
 from influence.seeds import derive

@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from influence.isolation import Isolation, select_parameters
 from influence.estimators.protocol import Row, check_step_size
+from influence.isolation import Isolation, select_parameters
 from influence.models.protocol import collate
 from influence.readout import Reader
 

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from influence.models.protocol import Batch
 
-
 Images: TypeAlias = Float[Tensor, "B channels height width"]
 Halved: TypeAlias = Float[Tensor, "B channels half_height half_width"]
 
