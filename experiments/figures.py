@@ -11,6 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from experiments import plateau
+from experiments.published import OPTIMIZERS, PUBLISHED, SELF_GAINS, fig1_step_sizes
+from experiments.readme import write_readme
 from experiments.run_folder import find_runs
 from experiments.schema import REPOSITORY
 from influence.arrays import Array
@@ -19,12 +22,8 @@ from influence.matrix import InfluenceMatrix
 from influence.plots.matrix import Panel, matrix_figure
 from influence.plots.style import save_figure
 
-PUBLISHED = REPOSITORY / "outputs" / "published"
-
-CLIP_QUANTILE = 0.98
+CLIP_QUANTILE = 0.9
 """Colours end where this share of the absolute gains lies below, rounded to two digits."""
-
-OPTIMIZERS = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW"}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -33,7 +32,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("folders", nargs="*", type=Path, help="run folders, or folders of runs")
     options = parser.parse_args(arguments)
     try:
-        drawn = [path for folder in find_runs(options.folders) for path in draw_run(folder)]
+        if options.folders:
+            drawn = [path for folder in find_runs(options.folders) for path in draw_run(folder)]
+        else:
+            drawn = [*draw_published(PUBLISHED), write_readme(REPOSITORY / "README.md", PUBLISHED)]
     except (FileNotFoundError, ValueError) as error:
         sys.exit(f"figures: {error}")
     for path in drawn:
@@ -51,7 +53,26 @@ def draw_run(folder: Path) -> list[Path]:
         thumbnails=_thumbnails(folder, matrix),
         width=4.5,
     )
-    return save_figure(figure, folder / "figures" / "matrix", _data(matrix))
+    return save_figure(figure, folder / "figures" / "matrix", {**_ids(matrix), "gain": matrix.gain})
+
+
+def draw_published(published: Path) -> list[Path]:
+    """The figures of the README: Fig. 1D at three self-gains, SGD above Adam; and the plateau of learning rates."""
+    folders = fig1_step_sizes(published)
+    matrices = {key: InfluenceMatrix.load(folder) for key, folder in folders.items()}
+    first = next(iter(matrices.values()))
+    figure = matrix_figure(
+        [[_panel(matrices[optimizer, gain]) for gain in SELF_GAINS] for optimizer in OPTIMIZERS],
+        first.probes,
+        first.targets,
+        unit=first.readout["unit"],
+        thumbnails=_thumbnails(next(iter(folders.values())), first),
+    )
+    data = {f"{optimizer}_{gain:g}": matrix.gain for (optimizer, gain), matrix in matrices.items()}
+    return [
+        *save_figure(figure, published / "figures" / "fig1d", {**_ids(first), **data}),
+        *plateau.draw(plateau.plateau_table(published / "lr_plateau"), published / "figures"),
+    ]
 
 
 def _panel(matrix: InfluenceMatrix) -> Panel:
@@ -83,12 +104,8 @@ def _thumbnails(folder: Path, matrix: InfluenceMatrix) -> dict[str, list[Array]]
     return {group: [image[0]] for group, image in zip(images["group"], images["image"], strict=True)}
 
 
-def _data(matrix: InfluenceMatrix) -> dict[str, Array]:
-    return {
-        "gain": matrix.gain,
-        "probes": matrix.probes["id"].to_numpy(str),
-        "targets": matrix.targets["id"].to_numpy(str),
-    }
+def _ids(matrix: InfluenceMatrix) -> dict[str, Array]:
+    return {name: table["id"].to_numpy(str) for name, table in (("probes", matrix.probes), ("targets", matrix.targets))}
 
 
 if __name__ == "__main__":

@@ -13,12 +13,10 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from experiments.identity import DECISIVE
+from experiments.published import PUBLISHED
 from experiments.run_folder import RunFolder, find_runs
-from experiments.schema import REPOSITORY
 from influence.files import write_atomically
 from influence.matrix import read_header
-
-PUBLISHED = REPOSITORY / "outputs" / "published"
 
 FILES = ("run.json", "matrix.json", "probes.parquet", "targets.parquet", "samples.npz", "scores.parquet", "scores.json")
 

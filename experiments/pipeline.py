@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 
 def execute(config: Config, folder: RunFolder) -> None:
     """Measure, score and draw one run into its folder; what is there already is kept."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # it tells of every device it did not find
     torch.set_num_threads(config.engine.threads or len(os.sched_getaffinity(0)))
     settings: Any = OmegaConf.to_container(folder.config)
     model, base = _base_model(config, folder)

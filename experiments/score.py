@@ -91,9 +91,9 @@ def table(frame: pd.DataFrame) -> str:
     for row in frame.to_dict("records"):
         lines.append(
             (
-                f"{row['score']}[{row['condition']}]" if row["condition"] else row["score"],
-                _number(row["value"]),
-                "" if pd.isna(row["low"]) else f"{_number(row['low'])} to {_number(row['high'])}",
+                condition_label(row["score"], row["condition"]),
+                number(row["value"]),
+                "" if pd.isna(row["low"]) else f"{number(row['low'])} to {number(row['high'])}",
                 row["unit"],
                 "" if pd.isna(row["p"]) else f"{row['p']:.4f}",
                 f"{row['n']} {row['unit_of_n']}",
@@ -107,6 +107,11 @@ def table(frame: pd.DataFrame) -> str:
     )
 
 
+def condition_label(score: str, condition: str) -> str:
+    """`noise_discount[sigma=1]`."""
+    return f"{score}[{condition}]" if condition else score
+
+
 def _without_seeds(node: Any) -> Any:
     """The settings without any `seed`, at whatever depth: of the run, of its images, of base training."""
     if isinstance(node, dict):
@@ -114,7 +119,8 @@ def _without_seeds(node: Any) -> Any:
     return node
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """Three digits, or a dash for what is undefined."""
     return "-" if pd.isna(value) else f"{value:.3g}"
 
 

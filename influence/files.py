@@ -34,7 +34,7 @@ def read_json(path: Path) -> Any:
     """Read a JSON file; ValueError names a file that does not parse."""
     try:
         return json.loads(path.read_text())
-    except json.JSONDecodeError as error:
+    except ValueError as error:  # no JSON, or not even text
         raise ValueError(
             f"expected JSON in {path}, got something that does not parse ({error}); delete it and run again"
         ) from None

@@ -228,7 +228,7 @@ class InfluenceMatrix:
         write_tables(folder, self.probes, self.targets)
         write_header(
             folder,
-            blocks=[block.id for block in self.blocks],
+            blocks={block.id: (block.probes.start, block.probes.stop) for block in self.blocks},
             readout=self.readout,
             estimator=self.estimator,
             provenance=self.provenance,
@@ -251,27 +251,27 @@ class InfluenceMatrix:
         folder = Path(folder)
         header = read_header(folder)
         tables = pd.read_parquet(folder / "probes.parquet"), pd.read_parquet(folder / "targets.parquet")
-        present = [id for id in header["blocks"] if (folder / "blocks" / f"{id}.npz").exists()]
-        if len(present) < len(header["blocks"]) and not partial:
+        needed = list(header["blocks"])
+        if probes is not None:
+            wanted = _positions(tables[0], probes)
+            needed = [
+                id for id, (start, stop) in header["blocks"].items() if ((start <= wanted) & (wanted < stop)).any()
+            ]
+        present = [id for id in needed if (folder / "blocks" / f"{id}.npz").exists()]
+        if len(present) < len(needed) and not partial:
             raise FileNotFoundError(
-                f"expected {len(header['blocks'])} blocks in {folder}, got {len(present)}; "
+                f"expected {len(needed)} blocks in {folder}, got {len(present)}; "
                 "run the same command again to measure the rest, or load with partial=True"
             )
-        wanted = None if probes is None else _positions(tables[0], probes)
-        blocks = []
-        for id in present:
-            block = Block.load(folder / "blocks", id)
-            if wanted is None or bool(((wanted >= block.probes.start) & (wanted < block.probes.stop)).any()):
-                blocks.append(block)
         matrix = cls(
-            blocks=blocks,
+            blocks=[Block.load(folder / "blocks", id) for id in present],
             probes=tables[0],
             targets=tables[1],
             readout=header["readout"],
             estimator=header["estimator"],
             provenance=header["provenance"],
         )
-        if wanted is None:
+        if probes is None:
             return matrix
         keep_P = np.zeros(len(tables[0]), bool)
         keep_P[wanted] = True
@@ -284,9 +284,9 @@ def write_tables(folder: Path, probes: pd.DataFrame, targets: pd.DataFrame) -> N
     write_atomically(folder / "targets.parquet", lambda path: without_inputs(targets).to_parquet(path, index=False))
 
 
-def write_header(folder: Path, *, blocks: Sequence[str], **description: Mapping[str, Any]) -> None:
-    """Write `matrix.json`: format, planned blocks, readout, estimator and provenance."""
-    write_json(folder / "matrix.json", {"format": FORMAT, "blocks": list(blocks), **description})
+def write_header(folder: Path, *, blocks: Mapping[str, tuple[int, int]], **description: Any) -> None:
+    """Write `matrix.json`: format, planned blocks with the range of probes of each, and the description."""
+    write_json(folder / "matrix.json", {"format": FORMAT, "blocks": dict(blocks), **description})
 
 
 def read_header(folder: Path) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Measure an influence matrix block by block, so that interrupted work resumes."""
 
+import json
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -80,16 +81,15 @@ def measure(
         "readout": readout.describe(),
         "estimator": estimator.describe(),
     }
+    tables = [_with_probabilities(model, samples, batch_size) for samples in (probes, targets)]
     if folder is not None and (folder / "matrix.json").exists():
         header = read_header(folder)
         _check_same(folder, header["provenance"]["identity"], identity)
     else:
         header = _begin(model, probes, targets, estimator, readout, identity, batch_size, block_size, provenance)
         if folder is not None:
+            write_tables(folder, *tables)
             write_header(folder, **header)
-    tables = [_with_probabilities(model, samples, batch_size) for samples in (probes, targets)]
-    if folder is not None:
-        write_tables(folder, *tables)
 
     estimator = estimator.with_lr(header["estimator"]["lr"])
     blocks: list[Block] = []
@@ -163,7 +163,7 @@ def block_extents(probes: pd.DataFrame, targets: pd.DataFrame, block_size: int) 
             for start in range(0, len(probes), block_size)
         ]
     return [
-        Extent(f"world-{world}", _world_range(probes, world), _world_range(targets, world))
+        Extent(f"world-{world}", _world_range(probes, world, "probe"), _world_range(targets, world, "target"))
         for world in probes["world"].unique()
     ]
 
@@ -214,7 +214,10 @@ def _begin(
         step_size = find_step_size(model, probes, estimator, seed=identity["seed"])
         settings |= {"lr": step_size.lr, "step_size": step_size.describe()}
     return {
-        "blocks": [extent.id for extent in block_extents(probes, targets, block_size)],
+        "blocks": {
+            extent.id: (extent.probes.start, extent.probes.stop)
+            for extent in block_extents(probes, targets, block_size)
+        },
         "block_size": block_size,
         "readout": readout.describe(),
         "estimator": settings,
@@ -227,7 +230,8 @@ def _begin(
 
 
 def _check_same(folder: Path, stored: Mapping[str, Any], identity: Mapping[str, Any]) -> None:
-    for name, value in identity.items():
+    as_stored = json.loads(json.dumps(identity))  # where tuples are lists
+    for name, value in as_stored.items():
         if stored.get(name) != value:
             raise ValueError(
                 f"expected {folder} to hold the same matrix, got one with other {name} "
@@ -244,11 +248,12 @@ def _with_probabilities(model: nn.Module, samples: pd.DataFrame, batch_size: int
     return pd.concat([table, pd.DataFrame(columns)], axis=1)
 
 
-def _world_range(samples: pd.DataFrame, world: Any) -> slice:
-    positions = np.flatnonzero(samples["world"] == world)
-    if len(positions) == 0 or positions[-1] - positions[0] + 1 != len(positions):
+def _world_range(samples: pd.DataFrame, world: Any, role: str) -> slice:
+    positions = np.flatnonzero(samples["world"] == world) if "world" in samples else np.empty(0, int)
+    if len(positions) == 0:
+        raise ValueError(f"expected a {role} in world {world}, got none; name the world of every {role} in its table")
+    if positions[-1] - positions[0] + 1 != len(positions):
         raise ValueError(
-            f"expected the samples of world {world!r} to stand together among probes and targets, got "
-            f"{len(positions)} scattered; sort both tables by world"
+            f"expected the {role}s of world {world} to stand together, got others between them; sort the table by world"
         )
     return slice(int(positions[0]), int(positions[-1]) + 1)

@@ -1,6 +1,7 @@
 """The step size: the learning rate at which probes teach themselves a wanted amount."""
 
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -15,8 +16,8 @@ from influence.estimators.first_order import DIRECTIONS, FirstOrder
 from influence.estimators.protocol import Estimator
 from influence.readout import Reader, find
 
-TOLERANCE = 0.05
-"""Relative distance from the wanted median self-gain at which the search stops."""
+TOLERANCE = math.log(1.05)
+"""Distance of the log of the median self-gain from that of the wanted one at which the search stops: 5 %."""
 
 MAX_PROBES = 100
 """More clean probes than this are thinned evenly: the median needs no more."""
@@ -78,13 +79,13 @@ def find_step_size(
     tried: dict[float, Array] = {}
 
     def excess(lr: float) -> float:
-        """Log of the median self-gain over the target; -inf where the median probe fails or unlearns."""
+        """Log of the median self-gain over the target; far below 0 where the median probe fails or unlearns."""
         tried[lr] = self_gains(model, chosen, estimator.with_lr(lr), seed=seed)
-        median = float(np.median(np.nan_to_num(tried[lr], nan=-math.inf)))
+        median = _median(tried[lr])
         report(lr, median)
         if len(tried) > MAX_EVALUATIONS:
             raise ValueError(_unreachable(target, tried))
-        return math.log(median / target) if median > 0 else -math.inf
+        return math.log(max(median, sys.float_info.min) / target)
 
     low_lr = first_order_lr(model, chosen, estimator, seed=seed) / 8
     while (low := excess(low_lr)) > 0:
@@ -110,7 +111,7 @@ def find_step_size(
     gains = tried[high_lr]
     return StepSize(
         lr=high_lr,
-        median=float(np.median(gains)),
+        median=_median(gains),
         low=float(np.nanmin(gains)),
         high=float(np.nanmax(gains)),
         num_probes=len(gains),
@@ -139,8 +140,13 @@ def first_order_lr(model: nn.Module, probes: pd.DataFrame, estimator: Estimator,
     return float(estimator.self_gain / slope)
 
 
+def _median(gains_P: Float64[Array, " P"]) -> float:
+    """Median with failed probes counted as the lowest."""
+    return float(np.median(np.nan_to_num(gains_P, nan=-math.inf)))
+
+
 def _unreachable(target: float, tried: dict[float, Array]) -> str:
-    medians = {lr: float(np.median(np.nan_to_num(gains, nan=-math.inf))) for lr, gains in tried.items()}
+    medians = {lr: _median(gains) for lr, gains in tried.items()}
     best = max(medians, key=lambda lr: medians[lr])
     return (
         f"expected a learning rate with a median self-gain of {target:g} nats, got at most {medians[best]:.3g} "

@@ -100,17 +100,16 @@ class FirstOrder:
             group = probes.iloc[start : start + held]
             batches = [collate(model, group.iloc[[position]]) for position in range(len(group))]
             with isolation.use(learn=parameters):
-                step_PD = torch.stack(
-                    [DIRECTIONS[self.optimizer](_gradient(loss, batch, parameters)) for batch in batches]
-                )
+                steps_D = [DIRECTIONS[self.optimizer](_gradient(loss, batch, parameters)) for batch in batches]
                 self_gain_P = [
                     float(step_D @ _gradient(read, batch, parameters))
-                    for step_D, batch in zip(step_PD, batches, strict=True)
+                    for step_D, batch in zip(steps_D, batches, strict=True)
                 ]
                 gain_PT = np.empty((len(group), len(targets.before)))
                 for target in range(len(targets.before)):
                     gradient_D = _gradient(read, collate(model, targets.samples.iloc[[target]]), parameters)
-                    gain_PT[:, target] = (step_PD @ gradient_D).cpu().double().numpy()
+                    # One by one: the bits of a matrix product depend on how many probes share it.
+                    gain_PT[:, target] = [float(step_D @ gradient_D) for step_D in steps_D]
             assert self.lr is not None
             for probe_id, gain_T, self_gain in zip(group["id"], gain_PT, self_gain_P, strict=True):
                 position = targets.position.get(probe_id)

@@ -66,7 +66,7 @@ def train_once(
     weights, record_path = folder / "weights.safetensors", folder / "training.json"
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
-        if not record_path.exists():
+        if not (weights.exists() and record_path.exists()):
             start = time.perf_counter()
             metrics = _fit(model, data, epochs=epochs, seed=seed, device=device)
             write_atomically(weights, lambda path: save_model(model, str(path)))
@@ -105,6 +105,7 @@ def _fit(
         # The data sits in memory: worker processes would only cost time.
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*GPU available but not used.*")
+        warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated.*")  # Lightning's own affair
         torch.manual_seed(derive(seed, "base training"))
         trainer = pl.Trainer(
             max_epochs=epochs,
