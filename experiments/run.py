@@ -4,6 +4,7 @@ A finished run is looked up, not repeated; torch is imported only when there is 
 """
 
 import logging
+import os
 import sys
 from pathlib import Path
 
@@ -54,6 +55,8 @@ OmegaConf.register_new_resolver("run_path", run_path, replace=True)
 OmegaConf.register_new_resolver("run_hash", lambda *, _root_: run_hash(_root_), replace=True)
 OmegaConf.register_new_resolver("unless", unless, replace=True)
 schema.register()
+# Torch's threads sleep while they wait: on a machine that is shared, spinning ones take the time of the working ones.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 if __name__ == "__main__":
     main()
