@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields
+from enum import Enum
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -19,6 +20,7 @@ from experiments.schema import (
     FineTuneConfig,
     FirstOrderConfig,
     ImagesConfig,
+    ImageSetName,
     OwnConfig,
     OwnModelConfig,
     SelectionConfig,
@@ -29,6 +31,7 @@ from influence.data.vision import ImageSet, load
 from influence.estimators.finetune import FineTune
 from influence.estimators.first_order import FirstOrder
 from influence.estimators.protocol import Estimator
+from influence.files import sha256
 from influence.models.base import initialise, load_weights, train_once
 from influence.models.cnn import CNN
 
@@ -64,15 +67,36 @@ def locate(target: str, trust: Sequence[str]) -> Callable[..., Any]:
 
 
 def device(config: Config) -> str:
-    """Where tensors live: `cpu` or `cuda`."""
-    if config.engine.device is Device.auto:
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return str(config.engine.device.value)
+    """Where tensors live: `cpu` or `cuda`.
+
+    Raises:
+        ValueError: CUDA is wanted, and there is none.
+    """
+    has_cuda = torch.cuda.is_available()
+    if config.engine.device is Device.cuda and not has_cuda:
+        raise ValueError("expected a CUDA device for engine.device=cuda, got none; set engine.device=cpu")
+    return "cuda" if has_cuda and config.engine.device is not Device.cpu else "cpu"
 
 
 def domain(config: ImagesConfig) -> ImageSet:
     """The image set that probes and targets come from."""
-    return load(config.domain.value, config.split.value, Path(config.folder))
+    return images(config, config.domain, config.split.value)
+
+
+def images(config: ImagesConfig, name: ImageSetName, split: str) -> ImageSet:
+    """One split of an image set.
+
+    Raises:
+        ValueError: its images are not of the size that the model is made for.
+    """
+    loaded = load(name.value, split, Path(config.folder))
+    size = loaded.images_NHW.shape[1]
+    if size != config.size:
+        raise ValueError(
+            f"expected images of {config.size} x {config.size}, got {name.value} with {size} x {size}; "
+            "correct data.size, or choose a base and a domain of one size"
+        )
+    return loaded
 
 
 def samples(config: Config) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -82,9 +106,9 @@ def samples(config: Config) -> tuple[pd.DataFrame, pd.DataFrame]:
         ValueError: an own function returns neither a DataFrame nor two.
     """
     if isinstance(config.data, ImagesConfig):
-        images = domain(config.data)
-        probes = select(images, selection(config.data.probes))
-        return probes, probes if config.data.targets is None else select(images, selection(config.data.targets))
+        image_set = domain(config.data)
+        probes = select(image_set, selection(config.data.probes))
+        return probes, probes if config.data.targets is None else select(image_set, selection(config.data.targets))
     assert isinstance(config.data, OwnConfig)
     made = locate(config.data._target_, config.trust)(**config.data.options)
     tables = (made, made) if isinstance(made, pd.DataFrame) else made
@@ -107,12 +131,17 @@ def estimator(config: FineTuneConfig | FirstOrderConfig) -> Estimator:
     return FineTune(**settings) if isinstance(config, FineTuneConfig) else FirstOrder(**settings)
 
 
-def base_model(config: Config, folder: Path) -> tuple[nn.Module, dict[str, Any]]:
-    """The base model with its weights, trained in `folder` where that has not been done, and the record of it."""
-    model = initialise(architecture(config), config.trainer.seed)
+def initial_model(config: Config) -> nn.Module:
+    """The model as initialised, on the CPU."""
+    return initialise(architecture(config), config.trainer.seed)
+
+
+def base_model(model: nn.Module, config: Config, folder: Path) -> tuple[nn.Module, dict[str, Any]]:
+    """The model with its base weights, trained in `folder` where that has not been done, and the record of it."""
     if config.model.weights is not None:
-        load_weights(model, Path(config.model.weights))
-        record: dict[str, Any] = {"weights": config.model.weights}
+        weights = Path(config.model.weights)
+        load_weights(model, weights)
+        record: dict[str, Any] = {"weights": weights.name, "sha256": sha256(weights)}
     elif config.trainer.epochs > 0:
         record = train_once(
             _trainable(model),
@@ -132,7 +161,9 @@ def architecture(config: Config) -> Callable[[], nn.Module]:
     if isinstance(config.model, OwnModelConfig):
         return partial(locate(config.model._target_, config.trust), **config.model.options)
     assert isinstance(config.model, CNNConfig)
-    return partial(CNN, **{key: value for key, value in asdict(config.model).items() if key not in ("name", "weights")})
+    settings = {key: value for key, value in asdict(config.model).items() if key not in ("name", "weights")}
+    chosen = {key: value.value if isinstance(value, Enum) else value for key, value in settings.items()}
+    return partial(CNN, **chosen)
 
 
 def _trainable(model: nn.Module) -> pl.LightningModule:
@@ -149,5 +180,5 @@ def _training_data(config: Config) -> ImageData:
         raise ValueError(
             "expected an image set to train the base model on, got data=own; set trainer.epochs=0 or model.weights"
         )
-    train, test = (load(config.data.base.value, split, Path(config.data.folder)) for split in ("train", "test"))
+    train, test = (images(config.data, config.data.base, split) for split in ("train", "test"))
     return ImageData(train, test, batch_size=config.trainer.batch_size, seed=config.trainer.seed)

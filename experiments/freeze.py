@@ -36,7 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def freeze(folder: Path, published: Path) -> Path:
     """Copy a run to `published/<name>/<hash>/` and its base weights to `published/models/<hash>/`.
 
-    Of the configuration only what decides the numbers is kept: paths of a machine are not.
+    Of the configuration only what decides the numbers is kept: paths of a machine are not, and given weights are
+    named by their checksum.
 
     Raises:
         ValueError: the run has not finished, or its code was not committed.
@@ -51,7 +52,7 @@ def freeze(folder: Path, published: Path) -> Path:
             "commit, delete the run and measure it again"
         )
     config = run.config
-    target = published / str(config.name) / folder.name
+    target = published / str(config.name) / folder.resolve().name
     for name in FILES:
         if (folder / name).exists():
             _copy(folder / name, target / name)
@@ -59,12 +60,15 @@ def freeze(folder: Path, published: Path) -> Path:
         _copy(block, target / "blocks" / block.name)
     kept = OmegaConf.masked_copy(config, ["name", *DECISIVE])
     kept.data.pop("folder", None)
-    write_atomically(target / "config.yaml", lambda path: path.write_text(OmegaConf.to_yaml(kept)))
-    base = provenance["base_model"]["folder"]
-    for name in ("weights.safetensors", "training.json"):
-        source = folder.parents[1] / "models" / base / name
+    base = provenance["base_model"]
+    trained = folder.resolve().parents[1] / "models" / base["folder"]
+    weights = trained / "weights.safetensors" if kept.model.weights is None else Path(kept.model.weights)
+    for source, name in ((weights, "weights.safetensors"), (trained / "training.json", "training.json")):
         if source.exists():
-            _copy(source, published / "models" / base / name)
+            _copy(source, published / "models" / base["folder"] / name)
+    if kept.model.weights is not None:
+        kept.model.weights = base["sha256"]
+    write_atomically(target / "config.yaml", lambda path: path.write_text(OmegaConf.to_yaml(kept)))
     return target
 
 

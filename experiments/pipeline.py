@@ -25,8 +25,12 @@ from influence import provenance
 from influence.data.stored import save_images
 from influence.desiderata.scoring import score
 from influence.estimators.protocol import Estimator
+from influence.isolation import select_parameters
 from influence.matrix import InfluenceMatrix
 from influence.measurement import measure, seconds_a_probe
+from influence.models import protocol
+from influence.readout import find
+from influence.step_size import clean_probes
 
 log = logging.getLogger(__name__)
 
@@ -36,9 +40,11 @@ def execute(config: Config, folder: RunFolder) -> None:
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # it tells of every device it did not find
     torch.set_num_threads(config.engine.threads or len(os.sched_getaffinity(0)))
     settings: Any = OmegaConf.to_container(folder.config)
-    model, base = _base_model(config, folder)
     probes, targets = build.samples(config)
     estimator = build.estimator(config.estimator)
+    initial = build.initial_model(config)
+    _check(config, initial, probes, estimator)
+    model, base = _base_model(initial, config, folder)
     sources = {"base_model": base, "data": _save_images(config, folder, probes, targets)}
     _announce(config, model, probes, targets, estimator)
     with track(
@@ -72,9 +78,18 @@ def execute(config: Config, folder: RunFolder) -> None:
         tracker.result(matrix, scores, [path for path in figures if path.suffix == ".png"])
 
 
-def _base_model(config: Config, folder: RunFolder) -> tuple[nn.Module, dict[str, Any]]:
+def _check(config: Config, model: nn.Module, probes: pd.DataFrame, estimator: Estimator) -> None:
+    """Refuse before the base training what `measure` would refuse after it."""
+    protocol.check(model)
+    find(config.readout.name, model)
+    select_parameters(model, config.estimator.parameters)
+    if estimator.self_gain is not None:
+        clean_probes(probes)
+
+
+def _base_model(initial: nn.Module, config: Config, folder: RunFolder) -> tuple[nn.Module, dict[str, Any]]:
     base_folder = Path(config.outputs) / "models" / base_hash(folder.config)
-    model, record = build.base_model(config, base_folder)
+    model, record = build.base_model(initial, config, base_folder)
     log.info(
         "Base model: %s",
         ", ".join(

@@ -9,6 +9,9 @@ import sys
 from pathlib import Path
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import CompactHydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from experiments import schema
@@ -41,9 +44,14 @@ def main(cfg: DictConfig) -> None:
         show(folder)
     except (ValueError, TypeError, OSError, RuntimeError) as error:
         # One sentence for the user; the traceback is in run.json.
-        if OmegaConf.is_config(cfg) and logging.getLogger().isEnabledFor(logging.DEBUG):
+        if logging.getLogger().isEnabledFor(logging.DEBUG):
             raise
+        if HydraConfig.get().mode is RunMode.MULTIRUN:  # where an exit would take the other jobs with it
+            log.error("Error: %s", error)
+            raise CompactHydraException("A job of the sweep failed; its sentence is above.") from None
         sys.exit(f"Error: {error}")
+    except (KeyboardInterrupt, SystemExit):  # Lightning exits where base training is interrupted
+        sys.exit("Interrupted; what is finished stays, and the same command goes on from there.")
 
 
 def unless(given: object, otherwise: object) -> object:

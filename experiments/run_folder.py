@@ -68,7 +68,8 @@ class RunFolder:
                 yield
                 status["status"] = "done"
             except BaseException as error:
-                status["status"] = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+                # Lightning turns an interrupt of the base training into SystemExit.
+                status["status"] = "failed" if isinstance(error, Exception) else "interrupted"
                 status |= {"error": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()}
                 raise
             finally:

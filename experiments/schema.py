@@ -29,6 +29,20 @@ class Split(Enum):
     test = "test"
 
 
+class Activation(Enum):
+    """See `influence.models.cnn.ACTIVATIONS`."""
+
+    relu = "relu"
+    tanh = "tanh"
+
+
+class Pooling(Enum):
+    """See `influence.models.cnn.POOLINGS`."""
+
+    max = "max"
+    mean = "mean"
+
+
 class Device(Enum):
     """Where tensors live; `auto` is CUDA where there is one."""
 
@@ -87,8 +101,8 @@ class CNNConfig:
     image_size: int = MISSING
     channels: list[int] = field(default_factory=lambda: [16, 32])
     hidden: int = 64
-    activation: str = "relu"
-    pooling: str = "max"
+    activation: Activation = Activation.relu
+    pooling: Pooling = Pooling.max
     lr: float = 2e-3
     weights: str | None = None  # train them
 
@@ -197,6 +211,15 @@ def check(cfg: DictConfig) -> Config:
             f"expected either estimator.lr or estimator.self_gain, got {step_size[0]} and {step_size[1]}; "
             "set one and the other to null"
         )
+    sizes = {
+        "trainer.batch_size": config.trainer.batch_size,
+        "engine.batch_size": config.engine.batch_size,
+        "engine.block_size": config.engine.block_size,
+        "engine.threads": config.engine.threads,
+    }
+    for name, size in sizes.items():
+        if size is not None and size < 1:
+            raise ValueError(f"expected {name} of at least 1, got {size}; raise it")
     if isinstance(config.model, CNNConfig) and not isinstance(config.data, ImagesConfig):
         raise ValueError("expected model=own for data=own, got the CNN; name your model's class with model._target_")
     if isinstance(config.model, OwnModelConfig) and config.model.weights is not None and config.trainer.epochs > 0:

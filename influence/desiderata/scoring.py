@@ -35,7 +35,8 @@ def score(
 
     Args:
         matrices: one, or one a seed.
-        names: the scores wanted, in this order: names in `SCORES`, or scores of your own; None for all.
+        names: the scores wanted, in this order: names in `SCORES`, names of a desideratum for all its scores, or
+            scores of your own; None for all.
         seed: of the random signs and permutations.
 
     Returns:
@@ -127,11 +128,18 @@ class _Question:
 
 
 def _chosen(names: Sequence[str | Score] | None) -> list[Score]:
-    unknown = [name for name in names or () if isinstance(name, str) and name not in SCORES]
-    if unknown:
-        raise ValueError(f"expected scores among {', '.join(SCORES)}, got {unknown[0]!r}")
-    chosen = SCORES if names is None else names
-    return [SCORES[name] if isinstance(name, str) else name for name in chosen]
+    if names is None:
+        return list(SCORES.values())
+    chosen: list[Score] = []
+    for name in names:
+        known = [score for score in SCORES.values() if name in (score.name, score.desideratum)]
+        if isinstance(name, str) and not known:
+            desiderata = dict.fromkeys(score.desideratum for score in SCORES.values())
+            raise ValueError(
+                f"expected scores among {', '.join(SCORES)}, or all those of {', '.join(desiderata)}, got {name!r}"
+            )
+        chosen += [name] if isinstance(name, Score) else known
+    return chosen
 
 
 def _sources(matrix: InfluenceMatrix) -> list[object]:

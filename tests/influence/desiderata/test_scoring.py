@@ -221,3 +221,10 @@ def test_unknown_scores_and_no_matrix_are_refused() -> None:
         score(image_matrix(), ["symetry"])
     with pytest.raises(ValueError, match="expected at least one influence matrix, got none"):
         score([])
+
+
+def test_a_desideratum_names_all_its_scores():
+    matrix = matrix_of(np.eye(4), pd.DataFrame({"id": list("abcd")}))
+    chosen = score(matrix, ["noise", "asymmetry_index"])["score"].tolist()
+    family = [name for name, spec in SCORES.items() if spec.desideratum == "noise"]
+    assert chosen == [*family, "asymmetry_index"]

@@ -1,0 +1,372 @@
+import time
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from influence import FineTune, FirstOrder, InfluenceMatrix, measure
+from influence.measurement import block_extents, measure_block, seconds_a_probe
+from influence.provenance import weights_digest
+from influence.readout import READOUTS, Readout
+from tests import oracles
+from tests.small import NUM_CLASSES, SoftmaxRegression, max_relative_error, random_samples, ready, relu_cnn
+
+ESTIMATORS = [FineTune(lr=0.1, num_steps=2), FirstOrder(lr=0.1)]
+
+
+def sgd(parameters):
+    return torch.optim.SGD(parameters, lr=0.1)
+
+
+def assert_same_bits(one: InfluenceMatrix, other: InfluenceMatrix) -> None:
+    for name in ("gain", "self_gain", "before"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
+    assert one.failures == other.failures
+    assert one.probes.equals(other.probes)
+    assert one.targets.equals(other.targets)
+
+
+def files(folder) -> dict:
+    """Content and identity of every file: a file that is written again has another inode."""
+    return {
+        path.relative_to(folder).as_posix(): (path.read_bytes(), path.stat().st_ino, path.stat().st_mtime_ns)
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+@pytest.fixture
+def many() -> pd.DataFrame:
+    """Seven probes: blocks of 2 leave a rest of one."""
+    return random_samples(7, "probe")
+
+
+class TestResume:
+    @pytest.mark.parametrize("estimator", ESTIMATORS)
+    def test_only_the_missing_block_is_measured(self, tmp_path, many, targets, estimator):
+        model = ready(relu_cnn)
+        whole = measure(model, many, targets, estimator=estimator, block_size=2, folder=tmp_path)
+        before = files(tmp_path)
+        lost = "blocks/000002.npz"
+        (tmp_path / lost).unlink()
+        again = measure(model, many, targets, estimator=estimator, block_size=2, folder=tmp_path)
+        after = files(tmp_path)
+        assert_same_bits(whole, again)
+        assert after.pop(lost)[0] == before.pop(lost)[0]
+        assert after == before
+
+    @pytest.mark.parametrize("estimator", ESTIMATORS)
+    def test_after_an_interrupt_the_rest_is_measured(self, tmp_path, many, targets, estimator):
+        def interrupt(done: int, total: int) -> None:
+            if done == 3:
+                raise KeyboardInterrupt
+
+        model = ready(relu_cnn)
+        undisturbed = measure(model, many, targets, estimator=estimator, block_size=2)
+        with pytest.raises(KeyboardInterrupt):
+            measure(model, many, targets, estimator=estimator, block_size=2, folder=tmp_path, progress=interrupt)
+        part = InfluenceMatrix.load(tmp_path, partial=True)
+        np.testing.assert_array_equal(part.gain[:2], undisturbed.gain[:2])
+        assert np.isnan(part.gain[2:]).all()
+        measured = []
+        resumed = measure(
+            model,
+            many,
+            targets,
+            estimator=estimator,
+            block_size=2,
+            folder=tmp_path,
+            progress=lambda done, total: measured.append(done),
+        )
+        assert measured == [2, 3, 4, 4, 5, 6, 6, 7, 7]  # the first block was there
+        assert_same_bits(undisturbed, resumed)
+        assert_same_bits(undisturbed, InfluenceMatrix.load(tmp_path))
+
+    def test_the_plan_of_blocks_stays_as_it_was_begun(self, tmp_path, many, targets):
+        model, estimator = ready(relu_cnn), FineTune(lr=0.1)
+        measure(model, many, targets, estimator=estimator, block_size=3, folder=tmp_path)
+        before = files(tmp_path)
+        measure(model, many, targets, estimator=estimator, block_size=2, folder=tmp_path)
+        assert files(tmp_path) == before
+
+    def test_the_step_size_is_searched_once(self, tmp_path, monkeypatch, probes, targets):
+        model, estimator = ready(relu_cnn), FineTune(self_gain=0.3)
+        whole = measure(model, probes, targets, estimator=estimator, folder=tmp_path)
+        assert np.median(whole.self_gain) == pytest.approx(0.3, rel=0.05)
+        (tmp_path / "blocks" / "000000.npz").unlink()
+        monkeypatch.setattr("influence.measurement.find_step_size", None)
+        again = measure(model, probes, targets, estimator=estimator, folder=tmp_path)
+        assert_same_bits(whole, again)
+        assert again.estimator["step_size"] == whole.estimator["step_size"]
+
+    def test_settings_that_json_writes_otherwise_are_the_same_settings(self, tmp_path, probes):
+        model = ready(relu_cnn)
+        estimator = FineTune(
+            optimizer="adam", optimizer_options={"betas": (0.8, 0.9)}, lr=0.01, parameters=("output.*",)
+        )
+        whole = measure(model, probes, estimator=estimator, folder=tmp_path)
+        assert_same_bits(whole, measure(model, probes, estimator=estimator, folder=tmp_path))
+
+    @pytest.mark.parametrize("other", ["weights", "probes", "targets", "seed", "readout", "estimator"])
+    def test_a_folder_of_another_matrix_is_refused(self, tmp_path, probes, targets, other):
+        model = ready(relu_cnn)
+        same = {"estimator": FineTune(lr=0.1), "readout": "log_prob", "seed": 0}
+        measure(model, probes, targets, folder=tmp_path, **same)
+        before = files(tmp_path)
+        if other == "weights":
+            model.output.bias.data[0] = torch.nextafter(model.output.bias.data[0], torch.tensor(1.0).double())
+        elif other == "probes":
+            probes.at[1, "image"] = 0.5 * probes["image"][1]
+        elif other == "targets":
+            targets.at[4, "label"] = (targets["label"][4] + 1) % NUM_CLASSES
+        else:
+            same[other] = {"estimator": FineTune(lr=0.2), "readout": "logit", "seed": 1}[other]
+        sentence = rf"expected {tmp_path} to hold the same matrix, got one with other {other} \(.*choose another folder"
+        with pytest.raises(ValueError, match=sentence):
+            measure(model, probes, targets, folder=tmp_path, **same)
+        assert files(tmp_path) == before
+
+
+class TestSameNumbers:
+    @pytest.mark.parametrize("estimator", ESTIMATORS)
+    def test_again(self, many, targets, estimator):
+        one, other = (measure(ready(relu_cnn), many, targets, estimator=estimator) for _ in range(2))
+        assert_same_bits(one, other)
+        assert one.provenance == other.provenance
+
+    @pytest.mark.parametrize("estimator", ESTIMATORS)
+    @pytest.mark.parametrize("block_size", [1, 2, 3])
+    def test_whatever_the_size_of_blocks(self, many, targets, estimator, block_size):
+        whole = measure(ready(relu_cnn), many, targets, estimator=estimator)
+        assert len(whole.blocks) == 1
+        parts = measure(ready(relu_cnn), many, targets, estimator=estimator, block_size=block_size)
+        assert len(parts.blocks) == -(-7 // block_size)
+        assert_same_bits(whole, parts)
+
+    @pytest.mark.parametrize("estimator", ESTIMATORS)
+    def test_whatever_the_order_of_blocks(self, many, targets, estimator):
+        model = ready(relu_cnn)
+        matrix = measure(model, many, targets, estimator=estimator, block_size=3)
+        for extent, expected in reversed(list(zip(block_extents(many, targets, 3), matrix.blocks, strict=True))):
+            block = measure_block(
+                model,
+                many,
+                targets,
+                extent,
+                estimator=estimator,
+                readout=READOUTS["log_prob"],
+                seed=0,
+                batch_size=512,
+                progress=lambda done, total: None,
+            )
+            np.testing.assert_array_equal(block.gain_PT, expected.gain_PT)
+
+    @pytest.mark.parametrize("estimator", ESTIMATORS)
+    def test_whatever_the_order_of_probes(self, many, targets, estimator):
+        order = [3, 0, 6, 1, 5, 2, 4]
+        matrix = measure(ready(relu_cnn), many, targets, estimator=estimator)
+        mixed = measure(ready(relu_cnn), many.iloc[order], targets, estimator=estimator, block_size=2)
+        np.testing.assert_array_equal(mixed.gain, matrix.gain[order])
+        np.testing.assert_array_equal(mixed.self_gain, matrix.self_gain[order])
+
+    @pytest.mark.parametrize("batch_size", [1, 2, 4])
+    def test_but_for_rounding_whatever_the_batch(self, many, targets, batch_size):
+        whole = measure(ready(relu_cnn), many, targets, estimator=FineTune(lr=0.1))
+        parts = measure(ready(relu_cnn), many, targets, estimator=FineTune(lr=0.1), batch_size=batch_size)
+        np.testing.assert_allclose(parts.gain, whole.gain, rtol=0, atol=1e-12)
+        np.testing.assert_allclose(parts.before, whole.before, rtol=0, atol=1e-12)
+
+
+class TestWorlds:
+    def test_each_is_a_block_of_its_own(self, tmp_path, many):
+        probes = many.assign(world=["b", "b", "b", "a", "a", "c", "c"])
+        targets = random_samples(6, "target").assign(world=["a", "c", "c", "b", "b", "b"])
+        matrix = measure(ready(relu_cnn), probes, targets, estimator=FineTune(lr=0.1), block_size=2, folder=tmp_path)
+        assert sorted(path.stem for path in (tmp_path / "blocks").iterdir()) == ["world-a", "world-b", "world-c"]
+        of_one_world = probes["world"].to_numpy()[:, None] == targets["world"].to_numpy()
+        assert (np.isnan(matrix.gain) == ~of_one_world).all()
+        for world, (rows, columns) in {"b": (slice(0, 3), slice(3, 6)), "a": (slice(3, 5), slice(0, 1))}.items():
+            alone = measure(ready(relu_cnn), probes[rows], targets[columns], estimator=FineTune(lr=0.1))
+            np.testing.assert_array_equal(matrix.gain[rows, columns], alone.gain, err_msg=world)
+            np.testing.assert_array_equal(matrix.before[columns], alone.before)
+
+    @pytest.mark.parametrize(
+        ("probe_worlds", "target_worlds", "sentence"),
+        [
+            ("aba", "aab", "expected the probes of world a to stand together, got others between them; sort the table"),
+            ("aab", "aba", "expected the targets of world a to stand together, got others between them"),
+            ("aab", "aaa", "expected a target in world b, got none; name the world of every target in its table"),
+            ("aab", None, "expected a target in world a, got none"),
+        ],
+    )
+    def test_what_does_not_stand_together_is_refused(self, probe_worlds, target_worlds, sentence):
+        probes, targets = random_samples(3, "probe").assign(world=list(probe_worlds)), random_samples(3, "target")
+        if target_worlds is not None:
+            targets = targets.assign(world=list(target_worlds))
+        with pytest.raises(ValueError, match=sentence):
+            measure(ready(relu_cnn), probes, targets, estimator=FineTune(lr=0.1))
+
+
+class TestSelfGain:
+    """Three probes, five targets, two of them probes in places of their own."""
+
+    @pytest.fixture
+    def mixed_targets(self, probes, targets) -> pd.DataFrame:
+        return pd.concat([targets, probes], ignore_index=True).iloc[[1, 7, 4, 5, 0]]
+
+    def test_is_read_whether_the_probe_is_a_target_or_not(self, probes, mixed_targets):
+        assert list(mixed_targets["id"]) == ["target1", "probe2", "target4", "probe0", "target0"]
+        model = ready(relu_cnn)
+        matrix = measure(model, probes, mixed_targets, estimator=FineTune(lr=0.1))
+        for i in range(3):
+            itself = oracles.loop_gains(model, probes.iloc[[i]], probes.iloc[[i]], sgd, 1)
+            assert matrix.self_gain[i] == pytest.approx(itself[0, 0], rel=1e-10)
+        assert matrix.self_gain[0] == matrix.gain[0, 3]
+        assert matrix.self_gain[2] == matrix.gain[2, 1]
+
+    @pytest.mark.parametrize("estimator", ESTIMATORS)
+    def test_follows_the_id_when_the_targets_change_places(self, probes, mixed_targets, estimator):
+        matrix = measure(ready(relu_cnn), probes, mixed_targets, estimator=estimator)
+        order = [4, 3, 0, 2, 1]
+        shuffled = measure(ready(relu_cnn), probes, mixed_targets.iloc[order], estimator=estimator)
+        np.testing.assert_allclose(shuffled.self_gain, matrix.self_gain, rtol=1e-10)
+        np.testing.assert_allclose(shuffled.gain, matrix.gain[:, order], rtol=1e-10)
+
+    @pytest.mark.parametrize("estimator", ESTIMATORS)
+    def test_is_the_diagonal_of_a_set_on_itself(self, probes, estimator):
+        matrix = measure(ready(relu_cnn), probes, estimator=estimator)
+        np.testing.assert_array_equal(matrix.self_gain, np.diag(matrix.gain))
+        assert_same_bits(matrix, measure(ready(relu_cnn), probes, probes, estimator=estimator))
+
+
+class OnlyTheProtocol(nn.Module):
+    """What a third party may bring: its own names for inputs, and no scores but the two of the protocol."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(1)
+        self.weight = nn.Parameter(0.1 * torch.randn(NUM_CLASSES, 64, generator=generator, dtype=torch.float64))
+        self.bias = nn.Parameter(torch.zeros(NUM_CLASSES, dtype=torch.float64))
+
+    def log_prob(self, batch):
+        scores = batch["pixels"].flatten(1) @ self.weight.T + self.bias
+        return (F.one_hot(batch["digit"], NUM_CLASSES) * (scores - scores.logsumexp(1, keepdim=True))).sum(1)
+
+    def loss(self, batch):
+        return -self.log_prob(batch)
+
+
+def test_a_model_of_ones_own_needs_only_loss_and_log_prob(probes, targets):
+    model, names = OnlyTheProtocol(), {"image": "pixels", "label": "digit"}
+    matrix = measure(model, probes.rename(columns=names), targets.rename(columns=names), estimator=FineTune(lr=0.02))
+    weight, bias = model.weight.detach().numpy(), model.bias.detach().numpy()
+    expected = oracles.softmax_regression_gains(weight, bias, probes, targets, lr=0.02)
+    assert max_relative_error(matrix.gain, expected) < 1e-10
+    assert matrix.probes.columns.tolist() == ["id", "digit", "sigma"]
+
+
+def test_a_readout_of_ones_own(probes, targets):
+    """A class score that the model does not name: of class 2, which one SGD step moves by lr (e - p)_2 (x.x' + 1)."""
+    model = ready(SoftmaxRegression)
+    readout = Readout(name="score_2", unit="logits", read=lambda model, batch: model.logits(batch)[:, 2])
+    matrix = measure(model, probes, targets, estimator=FineTune(lr=0.02), readout=readout)
+    logits_PC = model.logits(oracles.image_batch(probes)).detach().numpy()
+    probability_PC = np.exp(logits_PC) / np.exp(logits_PC).sum(1, keepdims=True)
+    x_P, x_T = (np.stack([image.ravel() for image in table["image"]]) for table in (probes, targets))
+    residual_P = (probes["label"] == 2).to_numpy() - probability_PC[:, 2]
+    np.testing.assert_allclose(matrix.gain, 0.02 * residual_P[:, None] * (x_P @ x_T.T + 1), rtol=1e-9)
+    assert matrix.readout == {"name": "score_2", "unit": "logits", "higher_is_better": True}
+
+
+def test_class_probabilities_stand_beside_the_samples(probes, targets):
+    model = ready(relu_cnn)
+    matrix = measure(model, probes, targets, estimator=FineTune(lr=0.1), batch_size=2)
+    columns = [f"prob_{label}" for label in range(NUM_CLASSES)]
+    for table, samples in ((matrix.probes, probes), (matrix.targets, targets)):
+        logits_NC = model.logits(oracles.image_batch(samples)).detach().numpy()
+        expected = np.exp(logits_NC) / np.exp(logits_NC).sum(1, keepdims=True)
+        np.testing.assert_allclose(table[columns], expected, rtol=1e-12)
+        assert "image" not in table
+        assert table["id"].tolist() == samples["id"].tolist()
+
+
+class ReadsTheBatch(SoftmaxRegression):
+    """Its log-probability grows by .001 for every sample in the batch, as rounding might."""
+
+    def log_prob(self, batch):
+        return super().log_prob(batch) + 1e-3 * len(batch["label"])
+
+
+@pytest.mark.parametrize(("batch_size", "floor"), [(512, 4e-3), (6, 4e-3), (3, 2e-3)])
+def test_the_noise_floor_is_what_other_chunks_change(probes, batch_size, floor):
+    """Six targets: chunks of 6 against 2, or of 3 against 1."""
+    matrix = measure(
+        ready(ReadsTheBatch), probes, random_samples(6, "target"), estimator=FineTune(lr=0.1), batch_size=batch_size
+    )
+    assert matrix.provenance["noise_floor"] == pytest.approx(floor, rel=1e-9)
+
+
+def test_provenance_keeps_what_is_given_and_what_was_measured(probes):
+    model = ready(relu_cnn)
+    matrix = measure(model, probes, estimator=FineTune(lr=0.1), seed=3, provenance={"commit": "abc"})
+    assert matrix.provenance["commit"] == "abc"
+    assert matrix.provenance["identity"]["weights"] == weights_digest(model)
+    assert matrix.provenance["identity"]["seed"] == 3
+    assert matrix.provenance["identity"]["estimator"]["lr"] == 0.1
+
+
+def test_progress_counts_probes(probes):
+    calls = []
+    measure(
+        ready(relu_cnn), probes, estimator=FineTune(lr=0.1), block_size=2, progress=lambda *call: calls.append(call)
+    )
+    assert calls == [(1, 3), (2, 3), (2, 3), (3, 3), (3, 3)]
+
+
+class Slow(SoftmaxRegression):
+    def __init__(self) -> None:
+        super().__init__()
+        self.most_read = 0
+
+    def loss(self, batch):
+        time.sleep(0.03)
+        return super().loss(batch)
+
+    def log_prob(self, batch):
+        self.most_read = max(self.most_read, len(batch["label"]))
+        return super().log_prob(batch)
+
+
+def test_seconds_a_probe_are_those_of_a_row_and_leave_the_model_alone(many, targets):
+    model = ready(Slow)
+    digest = weights_digest(model)
+    seconds = seconds_a_probe(model, many, targets, estimator=FineTune(self_gain=0.3, num_steps=2))
+    assert 0.06 < seconds < 0.3
+    assert weights_digest(model) == digest
+    worlds = many.assign(world=[0, 0, 0, 0, 1, 1, 1]), targets.assign(world=[0, 0, 1, 1, 1])
+    model.most_read = 0
+    seconds_a_probe(model, *worlds, estimator=FineTune(lr=0.1))
+    assert model.most_read == 2  # the targets of one world
+
+
+def test_what_cannot_be_measured_is_refused(probes, targets):
+    estimator = FineTune(lr=0.1)
+    with pytest.raises(TypeError, match=r"expected a model with loss\(batch\) and log_prob\(batch\), got Linear"):
+        measure(nn.Linear(2, 2), probes, estimator=estimator)
+    with pytest.raises(ValueError, match="expected at least one probe, got an empty table"):
+        measure(ready(relu_cnn), probes[:0], estimator=estimator)
+    with pytest.raises(ValueError, match="expected unique ids in the target table, got 'target1' more than once"):
+        measure(ready(relu_cnn), probes, targets.iloc[[1, 0, 1]], estimator=estimator)
+    with pytest.raises(ValueError, match=r"expected a model with logits\(batch\) for the readout 'margin'"):
+        measure(OnlyTheProtocol(), probes, estimator=estimator, readout="margin")
+
+
+def test_the_estimator_is_kept_with_the_matrix(probes):
+    estimator = FineTune(lr=0.1, num_steps=2)
+    described = measure(ready(relu_cnn), probes, estimator=estimator).estimator
+    assert described["name"] == "finetune"
+    assert replace(estimator, **{key: value for key, value in described.items() if key != "name"}) == estimator
