@@ -4,7 +4,8 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from influence.desiderata.scoring import score
 from influence.estimators.protocol import Estimator
 from influence.isolation import select_parameters
 from influence.matrix import InfluenceMatrix
-from influence.measurement import measure, seconds_a_probe
+from influence.measurement import estimate_seconds, measure
 from influence.models import protocol
 from influence.readout import find
 from influence.step_size import clean_probes
@@ -57,7 +58,7 @@ def execute(config: Config, folder: RunFolder) -> None:
         job_type="influence",
         tags=[config.estimator.name],
     ) as tracker:
-        with tqdm(total=len(probes), desc="Measuring", unit="probe", file=sys.stderr) as bar:
+        with _progress(tracker, config.engine.block_size) as progress:
             matrix = measure(
                 model,
                 probes,
@@ -69,7 +70,7 @@ def execute(config: Config, folder: RunFolder) -> None:
                 block_size=config.engine.block_size,
                 folder=folder.path,
                 provenance={**provenance.collect(REPOSITORY), **sources},
-                progress=_progress(bar, tracker, config.engine.block_size),
+                progress=progress,
             )
         _warn_of_failures(matrix)
         scores = score(matrix, seed=config.seed)
@@ -111,8 +112,8 @@ def _save_images(config: Config, folder: RunFolder, probes: pd.DataFrame, target
 def _announce(
     config: Config, model: nn.Module, probes: pd.DataFrame, targets: pd.DataFrame, estimator: Estimator
 ) -> None:
-    """Say how long the measuring will take, from a few rows timed and thrown away."""
-    seconds = seconds_a_probe(
+    """Say how long the measuring will take."""
+    seconds = estimate_seconds(
         model,
         probes,
         targets,
@@ -124,21 +125,24 @@ def _announce(
         "%d probes x %d targets: about %s%s.",
         len(probes),
         len(targets),
-        tqdm.format_interval(seconds * len(probes)),
+        tqdm.format_interval(seconds),
         "" if estimator.self_gain is None else ", after the search of the step size",
     )
 
 
-def _progress(bar: "tqdm[Any]", tracker: Tracker, block_size: int) -> Callable[[int, int], None]:
-    """Moves the bar with every probe, and tells the tracker after every block."""
-    start = time.perf_counter()
+@contextmanager
+def _progress(tracker: Tracker, block_size: int) -> Iterator[Callable[[int, int], None]]:
+    """A bar that opens with the first probe and moves with each; the tracker is told after every block."""
+    bar, start = tqdm(desc="Measuring", unit="probe", file=sys.stderr, delay=1e-9), time.perf_counter()
 
     def progress(done: int, total: int) -> None:
+        bar.total = total
         bar.update(done - bar.n)
         if done % block_size == 0 or done == total:
             tracker.progress(done, total, (time.perf_counter() - start) / done * (total - done))
 
-    return progress
+    with bar:
+        yield progress
 
 
 def _warn_of_failures(matrix: InfluenceMatrix) -> None:

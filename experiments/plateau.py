@@ -56,7 +56,7 @@ def plateau_table(folder: Path) -> pd.DataFrame:
 
     Raises:
         FileNotFoundError: there are no runs, or one has not finished.
-        ValueError: no two runs differ in their learning rate alone.
+        ValueError: no two runs differ in their learning rate alone, or those of a model and optimizer in more.
     """
     sets: dict[str, list[Path]] = {}
     for run in find_runs([folder]):
@@ -70,7 +70,14 @@ def plateau_table(folder: Path) -> pd.DataFrame:
         table.insert(0, "model", config.model.name)
         table.insert(1, "optimizer", config.estimator.optimizer)
         tables.append(table)
-    return pd.concat(tables, ignore_index=True)
+    joined = pd.concat(tables, ignore_index=True)
+    repeated = joined[joined.duplicated(["model", "optimizer", "lr"])]
+    if len(repeated):
+        raise ValueError(
+            f"expected runs of {repeated['model'].iloc[0]}, {repeated['optimizer'].iloc[0]} that differ in their "
+            f"learning rate alone, got some that differ in more, e.g. their seed; keep such runs in folders of their own"
+        )
+    return joined
 
 
 def draw(table: pd.DataFrame, folder: Path) -> list[Path]:

@@ -103,7 +103,7 @@ class CNNConfig:
     hidden: int = 64
     activation: Activation = Activation.relu
     pooling: Pooling = Pooling.max
-    lr: float = 2e-3
+    lr: float = 5e-3
     weights: str | None = None  # train them
 
 

@@ -168,7 +168,7 @@ def block_extents(probes: pd.DataFrame, targets: pd.DataFrame, block_size: int) 
     ]
 
 
-def seconds_a_probe(
+def estimate_seconds(
     model: nn.Module,
     probes: pd.DataFrame,
     targets: pd.DataFrame,
@@ -177,17 +177,26 @@ def seconds_a_probe(
     readout: str | Readout = "log_prob",
     batch_size: int = 512,
 ) -> float:
-    """Time of one row, seconds: learned at lr 0 and thrown away, again until half a second has passed."""
-    world = probes["world"] == probes["world"].iloc[0] if "world" in probes else None
-    if world is not None:
+    """Time that measuring will take, seconds, without a search of the step size.
+
+    One probe is learned at lr 0, then two, and thrown away: the difference is a probe's own time, the rest is spent
+    once. Where one probe alone takes more than two seconds, the time is that of so many single probes.
+    """
+    if "world" in probes:
         targets = targets[targets["world"] == probes["world"].iloc[0]]
     reader = Reader(model, targets, find(readout, model), batch_size=batch_size)
-    start, times = time.perf_counter(), list[float]()
-    for _ in estimator.with_lr(0.0).rows(model, probes, reader):
-        times.append(time.perf_counter() - start - sum(times))
-        if time.perf_counter() - start > 0.5:
-            break
-    return min(times)
+
+    def seconds(count: int) -> float:
+        start = time.perf_counter()
+        for _ in estimator.with_lr(0.0).rows(model, probes.iloc[:count], reader):
+            pass
+        return time.perf_counter() - start
+
+    seconds(0)
+    one = seconds(1)
+    if one > 2:
+        return one * len(probes)
+    return one + max(0.0, seconds(2) - one) * (len(probes) - 1)
 
 
 def noise_floor(model: nn.Module, targets: pd.DataFrame, readout: Readout, *, batch_size: int) -> float:

@@ -1,8 +1,8 @@
 """The step size: the learning rate at which probes teach themselves a wanted amount."""
 
+import logging
 import math
 import sys
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,6 +15,8 @@ from influence.arrays import Array
 from influence.estimators.first_order import DIRECTIONS, FirstOrder
 from influence.estimators.protocol import Estimator
 from influence.readout import Reader, find
+
+log = logging.getLogger(__name__)
 
 TOLERANCE = math.log(1.05)
 """Distance of the log of the median self-gain from that of the wanted one at which the search stops: 5 %."""
@@ -55,7 +57,6 @@ def find_step_size(
     estimator: Estimator,
     *,
     seed: int = 0,
-    report: Callable[[float, float], None] = lambda lr, median: None,
 ) -> StepSize:
     """The smallest learning rate whose median self-gain is `estimator.self_gain` within `TOLERANCE`.
 
@@ -69,7 +70,6 @@ def find_step_size(
         probes: candidates; see `clean_probes`.
         estimator: one with `self_gain` set.
         seed: of the fine-tuning.
-        report: called with every learning rate tried and its median self-gain.
 
     Raises:
         ValueError: no learning rate reaches the self-gain before the median falls or diverges.
@@ -82,7 +82,7 @@ def find_step_size(
         """Log of the median self-gain over the target; far below 0 where the median probe fails or unlearns."""
         tried[lr] = self_gains(model, chosen, estimator.with_lr(lr), seed=seed)
         median = _median(tried[lr])
-        report(lr, median)
+        log.info("Step size: lr %.3g gives a median self-gain of %.3g nats.", lr, median)
         if len(tried) > MAX_EVALUATIONS:
             raise ValueError(_unreachable(target, tried))
         return math.log(max(median, sys.float_info.min) / target)

@@ -7,6 +7,7 @@ import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
 from influence.models.protocol import Batch
@@ -47,7 +48,7 @@ class CNN(pl.LightningModule):
         num_classes: C.
         activation: a key of `ACTIVATIONS`; "tanh" with `pooling="mean"` makes a smooth network.
         pooling: a key of `POOLINGS`.
-        lr: learning rate of base training (Adam); fine-tuning brings its own optimiser.
+        lr: highest learning rate of base training (Adam); fine-tuning brings its own optimiser.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class CNN(pl.LightningModule):
         num_classes: int = 10,
         activation: str = "relu",
         pooling: str = "max",
-        lr: float = 1e-3,
+        lr: float = 5e-3,
     ) -> None:
         super().__init__()
         first, second = channels
@@ -103,6 +104,9 @@ class CNN(pl.LightningModule):
         correct = (self.logits(batch).argmax(-1) == batch["label"]).float()
         self.log("accuracy", correct.mean(), prog_bar=True, batch_size=len(correct))
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Adam for base training."""
-        return torch.optim.Adam(self.parameters(), lr=self.lr)
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """Adam for base training, its rate rising and falling once over the training."""
+        optimizer = torch.optim.Adam(self.parameters(), lr=self.lr)
+        steps = int(self.trainer.estimated_stepping_batches)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.lr, total_steps=steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -1,0 +1,158 @@
+"""Every YAML of `conf/` composes, resolves and passes the checks; what is wrong is refused while composing."""
+
+import re
+from itertools import product
+from pathlib import Path
+
+import pytest
+from experiments import schema
+from experiments.identity import run_hash
+from hydra.errors import ConfigCompositionException, MissingConfigException
+from omegaconf import DictConfig, OmegaConf
+
+from tests.experiments.commands import CONF, composed
+
+
+def names(group: str) -> list[str]:
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+EXPERIMENTS, SWEEPS = names("experiment"), names("sweep")
+OWN = ("model=own", "model._target_=thirdparty.Net", "data._target_=thirdparty.samples")
+"""What `data=own` needs; it is named, and not built here."""
+
+
+def checked(*overrides: str) -> schema.Config:
+    cfg = composed(*overrides)
+    OmegaConf.resolve(cfg)
+    return schema.check(cfg)
+
+
+def needs(data: str) -> tuple[str, ...]:
+    return OWN if data == "own" else ()
+
+
+def jobs(sweep: str, *overrides: str) -> list[DictConfig]:
+    """The configuration of every job of a sweep, from the product of its lists."""
+    cfg = composed(*overrides, f"sweep={sweep}", hydra=True)
+    lists = [[f"{key}={value}" for value in str(row).split(",")] for key, row in cfg.hydra.sweeper.params.items()]
+    return [composed(*overrides, f"sweep={sweep}", *job) for job in product(*lists)]
+
+
+def test_every_group_is_composed_here():
+    groups = {path.name for path in CONF.iterdir() if path.is_dir()}
+    assert groups == {"data", "model", "estimator", "readout", "trainer", "tracking", "experiment", "sweep"}
+
+
+@pytest.mark.parametrize("estimator", names("estimator"))
+@pytest.mark.parametrize("data", names("data"))
+def test_every_estimator_on_every_data(data, estimator):
+    config = checked(f"data={data}", f"estimator={estimator}", *needs(data))
+    assert config.estimator.name == estimator
+    assert isinstance(config.data, schema.OwnConfig if data == "own" else schema.ImagesConfig)
+
+
+@pytest.mark.parametrize("data", sorted(set(names("data")) - {"own"}))
+@pytest.mark.parametrize("model", names("model"))
+def test_every_model_on_every_image_set(model, data):
+    config = checked(f"data={data}", f"model={model}", *(OWN[1:2] if model == "own" else ()))
+    if model == "cnn":
+        assert config.model.image_size == config.data.size
+
+
+@pytest.mark.parametrize("readout", names("readout"))
+def test_every_readout(readout):
+    assert checked(f"readout={readout}").readout.name == readout
+
+
+@pytest.mark.parametrize("tracking", names("tracking"))
+def test_every_tracking(tracking):
+    assert checked(f"tracking={tracking}").tracking.mode.value == tracking
+
+
+@pytest.mark.parametrize("trainer", names("trainer"))
+def test_every_trainer(trainer):
+    assert checked(f"trainer={trainer}", "seed=3").trainer.seed == 3
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_experiment_composes_under_its_own_name(experiment):
+    assert checked(f"experiment={experiment}").name == experiment
+
+
+@pytest.mark.parametrize("kind", ["experiment", "sweep"])
+def test_every_lab_note_names_its_command(kind):
+    for name in names(kind):
+        note = (CONF / kind / f"{name}.yaml").read_text()
+        command = re.findall(r"^#   command: (.*)$", note, re.MULTILINE)
+        assert len(command) == 1, name
+        words = command[0].split()
+        assert words[:3] == ["python", "-m", "experiments.run"]
+        assert f"{kind}={name}" in words
+
+
+@pytest.mark.parametrize("sweep", SWEEPS)
+def test_every_job_of_a_sweep_has_a_folder_of_its_own(sweep):
+    made = jobs(sweep, "experiment=digits")
+    for cfg in made:
+        schema.check(cfg)
+    assert len({run_hash(cfg) for cfg in made}) == len(made) > 1
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+@pytest.mark.parametrize("sweep", SWEEPS)
+def test_every_sweep_of_every_experiment(experiment, sweep):
+    cfg = composed(f"experiment={experiment}", f"sweep={sweep}", hydra=True)
+    assert cfg.hydra.mode.name == "MULTIRUN"
+    assert cfg.name == (sweep if sweep == "lr_plateau" else experiment)
+
+
+def test_a_single_run_and_a_job_of_a_sweep_share_their_folder(tmp_path):
+    hydra = composed("experiment=digits", f"outputs={tmp_path}", hydra=True)
+    assert hydra.hydra.run.dir == f"{hydra.hydra.sweep.dir}/{hydra.hydra.sweep.subdir}"
+    assert Path(hydra.hydra.run.dir) == tmp_path / "digits" / run_hash(composed("experiment=digits"))
+
+
+def test_the_seed_goes_to_images_and_base_training():
+    config = checked("experiment=noise_images", "seed=3")
+    assert (config.data.probes.seed, config.data.targets.seed, config.trainer.seed) == (3, 3, 3)
+
+
+@pytest.mark.parametrize("estimator", names("estimator"))
+def test_a_learning_rate_replaces_the_default_self_gain(estimator):
+    config = checked(f"estimator={estimator}")
+    assert (config.estimator.lr, config.estimator.self_gain) == (None, 0.3)
+    config = checked(f"estimator={estimator}", "estimator.lr=0.01")
+    assert (config.estimator.lr, config.estimator.self_gain) == (0.01, None)
+    config = checked(f"estimator={estimator}", "estimator.lr=0")  # a rate, though it is falsy
+    assert (config.estimator.lr, config.estimator.self_gain) == (0.0, None)
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("sed=1", "Could not override 'sed'"),
+        ("estimator.learning_rate=1", "Key 'learning_rate' not in 'FineTuneConfig'"),
+        ("data.probes.per_clas=1", "Key 'per_clas' not in 'SelectionConfig'"),
+        ("estimator.lr=fast", "'fast' of type 'str' could not be converted to Float"),
+        ("seed=1.5", "'1.5' of type 'float' could not be converted to Integer"),
+        ("data.probes.sigmas=[none]", "'none' of type 'str' could not be converted to Float"),
+        ("data.domain=cifar10", "Invalid value 'cifar10', expected one of [mnist, fashion_mnist, digits, digits_rotated]"),
+        ("model.activation=gelu", "Invalid value 'gelu', expected one of [relu, tanh]"),
+        ("model.pooling=median", "Invalid value 'median', expected one of [max, mean]"),
+        ("engine.device=tpu", "Invalid value 'tpu', expected one of [auto, cpu, cuda]"),
+        ("tracking.mode=maybe", "Invalid value 'maybe', expected one of [auto, online, offline, off]"),
+        ("trainer.seed=null", "field 'trainer.seed' is not Optional"),
+    ],
+)
+def test_a_wrong_setting_is_refused_while_composing(override, sentence):
+    with pytest.raises(ConfigCompositionException) as caught:
+        composed(override)
+    assert sentence in f"{caught.value} {caught.value.__cause__}"
+
+
+@pytest.mark.parametrize("override", ["data=cifar10", "experiment=fig9", "sweep=everything", "estimator=prompt"])
+def test_an_unknown_choice_is_refused_with_the_choices(override):
+    group, name = override.split("=")
+    with pytest.raises(MissingConfigException, match=f"(?s)Could not find '{group}/{name}'.*{names(group)[0]}"):
+        composed(override)

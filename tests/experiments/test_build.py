@@ -1,0 +1,277 @@
+import collections
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from experiments import build, schema
+from experiments.schema import Config
+from influence.estimators.finetune import FineTune
+from influence.estimators.first_order import FirstOrder
+from influence.models.cnn import CNN
+from safetensors.torch import save_model
+
+from tests.experiments.commands import composed
+
+
+def configured(*overrides: str) -> Config:
+    return schema.check(composed("data=digits", *overrides))
+
+
+@pytest.fixture(autouse=True)
+def thirdparty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Someone else's package, and one whose name starts like ours."""
+    for name in ("thirdparty.py", "influencer.py"):
+        shutil.copy(Path(__file__).with_name("own_model.py"), tmp_path / name)
+    (tmp_path / "broken.py").write_text("import a_package_that_nobody_has")
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("target", "trust", "name"),
+    [
+        ("collections.OrderedDict", ["collections"], "OrderedDict"),
+        ("collections.OrderedDict", ["collections."], "OrderedDict"),
+        ("thirdparty.Net", ["other", "thirdparty"], "Net"),
+        ("influence.models.cnn.CNN", [], "CNN"),
+        ("torchvision.models.resnet18", [], "resnet18"),
+        ("torch.optim.SGD", [], "SGD"),
+    ],
+)
+def test_what_is_trusted_is_found(target, trust, name):
+    assert build.locate(target, trust).__name__ == name
+
+
+def test_the_thing_itself_is_returned():
+    assert build.locate("collections.OrderedDict", ["collections"]) is collections.OrderedDict
+
+
+@pytest.mark.parametrize(
+    ("target", "trust"),
+    [
+        ("os.system", []),
+        ("subprocess.run", []),
+        ("builtins.eval", []),
+        ("eval", []),
+        ("", []),
+        ("torch.load", []),
+        ("torch.optimizer.SGD", []),
+        ("thirdparty.Net", []),
+        ("influencer.Net", []),  # `influence.` ends at its dot
+        ("influence", []),
+        ("thirdparty.Net", ["third"]),
+        ("thirdparty.Net", [""]),
+        ("thirdparty.Net", ["Thirdparty"]),
+        ("os.system", ["thirdparty"]),
+        ("os.influence.system", ["thirdparty"]),
+    ],
+)
+def test_what_is_not_trusted_is_refused(target, trust):
+    with pytest.raises(ValueError, match="expected") as caught:
+        build.locate(target, trust)
+    listed = ", ".join([*build.ALLOWED, *trust])
+    assert str(caught.value) == (
+        f"expected a _target_ below one of {listed}, got {target!r}; "
+        "if you trust it, add its package: trust=[<package>]"
+    )
+
+
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [
+        ("thirdparty.Missing", "module 'thirdparty' has no attribute 'Missing'"),
+        ("thirdparty.models.Net", "No module named 'thirdparty.models'; 'thirdparty' is not a package"),
+        ("broken.Net", "No module named 'a_package_that_nobody_has'"),
+        ("absent.Net", "No module named 'absent'"),
+    ],
+)
+def test_what_leads_nowhere_is_named(target, reason):
+    with pytest.raises(ValueError, match="expected") as caught:
+        build.locate(target, ["thirdparty", "broken", "absent"])
+    assert str(caught.value) == f"expected {target!r} to be importable, got: {reason}; correct _target_ or PYTHONPATH"
+
+
+def test_what_cannot_be_called_is_named():
+    with pytest.raises(ValueError, match=r"^expected 'thirdparty.seven' to be a class or function, got int$"):
+        build.locate("thirdparty.seven", ["thirdparty"])
+    with pytest.raises(ValueError, match=r"to be a class or function, got module$"):  # no way round through an import
+        build.locate("influence.provenance.subprocess", [])
+
+
+OWN_DATA = ("data=own", "model=own", "model._target_=thirdparty.Net", "trust=[thirdparty]", "trainer.epochs=0")
+
+
+def own(*overrides: str) -> Config:
+    return schema.check(composed(*OWN_DATA, *overrides))
+
+
+def test_one_table_is_probes_and_targets():
+    probes, targets = build.samples(own("data._target_=thirdparty.samples", "+data.options.count=3"))
+    assert probes is targets
+    assert probes["id"].tolist() == ["own0", "own1", "own2"]
+
+
+def test_two_tables_are_probes_and_targets():
+    probes, targets = build.samples(own("data._target_=thirdparty.probes_and_targets"))
+    assert probes["id"].tolist() == ["own0", "own1", "own2"]
+    assert targets["id"].tolist() == ["own1", "own2", "own3", "own4", "own5"]
+
+
+def test_no_table_is_refused():
+    with pytest.raises(ValueError, match=r"^expected thirdparty\.nothing to return a DataFrame .*, got NoneType$"):
+        build.samples(own("data._target_=thirdparty.nothing"))
+
+
+def test_images_are_those_of_the_selection():
+    probes, targets = build.samples(configured("data.probes.per_class=2", "data.probes.sigmas=[0.0,0.5]"))
+    assert probes is targets
+    assert len(probes) == 10 * 2 * 2
+    assert set(probes["sigma"]) == {0.0, 0.5}
+    assert all(image.shape == (1, 8, 8) for image in probes["image"])
+
+
+@pytest.mark.real_data
+def test_targets_may_be_others_than_the_probes():
+    probes, targets = build.samples(schema.check(composed("experiment=noise_images")))
+    assert set(targets["id"]) < set(probes["id"])
+    assert len(targets) == 10 * 2 * 4
+    assert len(probes) == 10 * 2 * (1 + 3 * 2)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        (["data.probes.classes=[11]"], "expected labels of digits test, 0 to 9, got 11; correct classes"),
+        (["data.probes.per_class=1000"], "expected at most the .* images of label 0 .*, got per_class=1000; lower it"),
+        (["data.probes.indices=[3]"], "expected either per_class or indices, got both; give one of them"),
+        (["data.probes.sigmas=[-1]"], "expected noise levels that are standard deviations, 0 or more, got -1.0"),
+        (["data.probes.sigmas=[]"], "expected a selection of at least one image, got no sigmas; name some"),
+        (
+            ["data.size=28"],
+            "expected images of 28 x 28, got digits with 8 x 8; correct data.size, or choose a base and a domain of one",
+        ),
+    ],
+)
+def test_a_selection_that_cannot_be_is_refused(overrides, sentence):
+    with pytest.raises(ValueError, match=f"^{sentence}"):
+        build.samples(configured(*overrides))
+
+
+def test_a_base_of_another_size_is_refused(tmp_path, monkeypatch):
+    config = configured("data.base=digits")
+    digits = build.load("digits", "train", tmp_path)
+    cropped = replace(digits, images_NHW=digits.images_NHW[:, :6, :6])
+    monkeypatch.setattr(build, "load", lambda name, split, folder: cropped)
+    with pytest.raises(ValueError, match="expected images of 8 x 8, got digits with 6 x 6"):
+        build.base_model(build.initial_model(config), config, tmp_path)
+
+
+def test_every_setting_reaches_the_estimator():
+    finetune = configured(
+        "estimator.optimizer=adam",
+        "estimator.lr=0.01",
+        "estimator.num_steps=3",
+        "estimator.parameters=[output.*]",
+        "estimator.train_mode=true",
+        "+estimator.optimizer_options.eps=1e-3",
+    )
+    assert build.estimator(finetune.estimator) == FineTune(
+        optimizer="adam",
+        optimizer_options={"eps": 1e-3},
+        lr=0.01,
+        num_steps=3,
+        parameters=["output.*"],
+        train_mode=True,
+    )
+    first_order = configured("estimator=first_order", "estimator.optimizer=adam", "estimator.self_gain=0.1")
+    assert build.estimator(first_order.estimator) == FirstOrder(optimizer="adam", self_gain=0.1)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        (["estimator.optimizer=sdg"], "expected an optimizer among .*sgd.*, got 'sdg'"),
+        (
+            ["+estimator.optimizer_options.momentun=0.9"],
+            "expected optimizer_options of sgd among .*momentum.*, got 'momentun'",
+        ),
+        (["estimator.num_steps=-1"], "expected num_steps of at least 0, got -1"),
+        (["estimator.lr=-1"], "expected lr to be a finite number of at least 0, got -1.0"),
+        (["estimator.self_gain=0"], "expected self_gain to be a positive number of nats, got 0.0"),
+        (["estimator=first_order", "estimator.optimizer=rmsprop"], "expected a first-order optimizer among sgd, adam"),
+    ],
+)
+def test_an_estimator_that_cannot_be_is_refused(overrides, sentence):
+    with pytest.raises(ValueError, match=f"^{sentence}"):
+        build.estimator(configured(*overrides).estimator)
+
+
+def test_every_setting_reaches_the_network():
+    config = configured("model.channels=[3,4]", "model.hidden=6", "model.activation=tanh", "model.pooling=mean")
+    built = build.architecture(config)()
+    given = CNN(image_size=8, channels=(3, 4), hidden=6, activation="tanh", pooling="mean")
+    built.load_state_dict(given.state_dict())
+    images = torch.rand(5, 1, 8, 8)
+    assert torch.equal(built(images), given(images))
+    assert built.lr == config.model.lr
+
+
+def test_initial_weights_follow_the_seed_of_the_base_training():
+    one, same, other = (build.initial_model(configured(f"trainer.seed={seed}")) for seed in (1, 1, 2))
+    assert torch.equal(one.output.weight, same.output.weight)
+    assert not torch.equal(one.output.weight, other.output.weight)
+
+
+def test_given_weights_are_loaded_and_recorded_without_their_folder(tmp_path):
+    given = build.initial_model(configured("seed=7"))
+    save_model(given, str(tmp_path / "given.safetensors"))
+    config = configured(f"model.weights={tmp_path / 'given.safetensors'}")
+    model, record = build.base_model(build.initial_model(config), config, tmp_path / "models")
+    assert torch.equal(model.output.weight, given.output.weight)
+    assert record["weights"] == "given.safetensors"
+    assert re.fullmatch("[0-9a-f]{64}", record["sha256"])
+    assert not (tmp_path / "models").exists()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        (
+            [*OWN_DATA[:-1], "data._target_=thirdparty.samples"],
+            "expected a LightningModule to train, got Net; set trainer.epochs=0, or give trained weights in "
+            "model.weights",
+        ),
+        (
+            [*OWN_DATA[:-1], "data._target_=thirdparty.samples", "model._target_=influence.models.cnn.CNN"],
+            "expected an image set to train the base model on, got data=own; set trainer.epochs=0 or model.weights",
+        ),
+    ],
+)
+def test_what_cannot_be_trained_is_refused(overrides, sentence, tmp_path):
+    config = schema.check(composed(*overrides))
+    with pytest.raises(ValueError, match="expected") as caught:
+        build.base_model(build.initial_model(config), config, tmp_path)
+    assert str(caught.value) == sentence
+
+
+@pytest.mark.parametrize(("has_cuda", "auto"), [(True, "cuda"), (False, "cpu")])
+def test_the_device_is_what_there_is(monkeypatch, has_cuda, auto):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: has_cuda)
+    assert build.device(configured()) == auto
+    assert build.device(configured("engine.device=cpu")) == "cpu"
+
+
+def test_a_device_that_is_not_there_is_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ValueError, match=r"^expected a CUDA device for engine.device=cuda, got none; set "):
+        build.device(configured("engine.device=cuda"))
+
+
+def test_a_model_of_ones_own_gets_its_options():
+    model = build.initial_model(own("data._target_=thirdparty.samples", "+model.options.hidden=3"))
+    assert tuple(model.first.weight.shape) == (3, 64)
+    assert model.first.weight.dtype == torch.float64
+    assert np.isfinite(model.first.weight.detach().numpy()).all()

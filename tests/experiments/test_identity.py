@@ -1,0 +1,135 @@
+"""Two runs share their hash exactly when their numbers must agree."""
+
+import numpy as np
+import pytest
+from experiments import identity
+from experiments.identity import base_hash, run_hash
+from safetensors.numpy import save_file
+
+from tests.experiments.commands import composed
+
+
+def hashes(*overrides: str) -> tuple[str, str]:
+    """Of the run and of its base model."""
+    cfg = composed(*overrides)
+    return run_hash(cfg), base_hash(cfg)
+
+
+@pytest.fixture(scope="module")
+def plain() -> tuple[str, str]:
+    return hashes("data=digits")
+
+
+@pytest.mark.parametrize(
+    ("experiment", "expected"),
+    [
+        ("fig1_cnn", ("bcb2c4686407", "ae3f592bc384")),
+        ("digits", ("0d68eefa3c2b", "68eb035ee017")),
+    ],
+)
+def test_a_change_of_the_hash_is_noticed(experiment, expected):
+    """Another hash measures every kept run anew: right for other numbers or a new setting, wrong for anything else."""
+    assert hashes(f"experiment={experiment}") == expected
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "name=other",
+        "outputs=elsewhere",
+        "data.folder=elsewhere",
+        "trust=[thirdparty]",
+        "engine.device=cpu",
+        "engine.threads=1",
+        "engine.batch_size=7",
+        "engine.block_size=7",
+        "tracking=off",
+        "tracking.project=other",
+        "estimator.self_gain=0.3",  # as it is
+        "readout=log_prob",
+    ],
+)
+def test_what_does_not_decide_the_numbers_keeps_the_hash(override, plain):
+    assert hashes("data=digits", override) == plain
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "estimator=first_order",
+        "estimator.optimizer=adam",
+        "+estimator.optimizer_options.momentum=0.9",
+        "estimator.lr=0.3",
+        "estimator.self_gain=0.31",
+        "estimator.num_steps=2",
+        "estimator.parameters=[output.*]",
+        "estimator.train_mode=true",
+        "readout=logit",
+        "data.domain=digits_rotated",
+        "data.split=train",
+        "data.probes.classes=[0,1]",
+        "data.probes.per_class=4",
+        "data.probes.seed=1",
+        "data.probes.sigmas=[0.0]",
+        "data.probes.draws=[1]",
+        "data.probes.clip=true",
+    ],
+)
+def test_what_is_measured_changes_the_run_and_not_its_base_model(override, plain):
+    run, base = hashes("data=digits", override)
+    assert run != plain[0]
+    assert base == plain[1]
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "data.base=digits",
+        "model.channels=[8,16]",
+        "model.hidden=32",
+        "model.activation=tanh",
+        "model.pooling=mean",
+        "model.lr=0.01",
+        "trainer.epochs=3",
+        "trainer.batch_size=64",
+        "trainer.seed=1",
+        "seed=1",
+    ],
+)
+def test_what_the_base_model_is_changes_both(override, plain):
+    run, base = hashes("data=digits", override)
+    assert run != plain[0]
+    assert base != plain[1]
+
+
+def test_a_setting_counts_as_the_number_that_it_is():
+    assert hashes("estimator.lr=1e-2") == hashes("estimator.lr=0.01")
+    assert hashes("estimator.lr=1") == hashes("estimator.lr=1.0")
+
+
+def test_own_code_and_its_options_count():
+    own = ("data=own", "data._target_=thirdparty.samples", "model=own", "model._target_=thirdparty.Net")
+    changes = ["+data.options.count=3", "+model.options.hidden=3", "data._target_=thirdparty.other"]
+    runs = {hashes(*own), *(hashes(*own, change) for change in changes)}
+    assert len(runs) == 4
+    assert hashes(*own, "trust=[thirdparty]") == hashes(*own)
+
+
+def test_given_weights_count_by_their_content(tmp_path):
+    one, same, other = (tmp_path / name for name in ("one.safetensors", "same.safetensors", "other.safetensors"))
+    for path, weight in ((one, 1.0), (same, 1.0), (other, 2.0)):
+        save_file({"weight": np.array([weight])}, path)
+    of_one, of_same, of_other, trained = (
+        hashes("data=digits", *weights)
+        for weights in ([f"model.weights={one}"], [f"model.weights={same}"], [f"model.weights={other}"], [])
+    )
+    assert of_one == of_same
+    assert not set(of_one) & set(of_other)
+    assert not set(of_one) & set(trained)
+
+
+def test_a_new_version_of_the_results_changes_every_hash(plain, monkeypatch):
+    monkeypatch.setattr(identity, "RESULTS_VERSION", identity.RESULTS_VERSION + 1)
+    run, base = hashes("data=digits")
+    assert run != plain[0]
+    assert base != plain[1]

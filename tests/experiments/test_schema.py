@@ -1,0 +1,46 @@
+import pytest
+from experiments.schema import Config, check
+
+from tests.experiments.commands import composed
+
+
+def test_the_checked_configuration_is_typed():
+    assert isinstance(check(composed()), Config)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        (
+            ["data=own", "model=own"],
+            "expected a value for data._target_, model._target_, got none; set it",
+        ),
+        (["name=???"], "expected a value for name, got none; set it"),
+        (
+            ["estimator.lr=0.01", "estimator.self_gain=0.3"],
+            "expected either estimator.lr or estimator.self_gain, got 0.01 and 0.3; set one and the other to null",
+        ),
+        (
+            ["estimator.self_gain=null"],
+            "expected either estimator.lr or estimator.self_gain, got None and None; set one and the other to null",
+        ),
+        (
+            ["data=own", "data._target_=a.b", "model.image_size=8"],
+            "expected model=own for data=own, got the CNN; name your model's class with model._target_",
+        ),
+        (["trainer.batch_size=0"], "expected trainer.batch_size of at least 1, got 0; raise it"),
+        (["engine.batch_size=0"], "expected engine.batch_size of at least 1, got 0; raise it"),
+        (["engine.block_size=-1"], "expected engine.block_size of at least 1, got -1; raise it"),
+        (["engine.threads=0"], "expected engine.threads of at least 1, got 0; raise it"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused_in_one_sentence(overrides, sentence):
+    with pytest.raises(ValueError, match="expected") as caught:
+        check(composed(*overrides))
+    assert str(caught.value) == sentence
+
+
+def test_no_model_is_trained_where_weights_are_given():
+    own = ("model=own", "model._target_=thirdparty.Net")
+    assert check(composed(*own)).trainer.epochs == 4
+    assert check(composed(*own, "model.weights=net.safetensors")).trainer.epochs == 0
