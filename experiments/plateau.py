@@ -75,7 +75,7 @@ def plateau_table(folder: Path) -> pd.DataFrame:
     if len(repeated):
         raise ValueError(
             f"expected runs of {repeated['model'].iloc[0]}, {repeated['optimizer'].iloc[0]} that differ in their "
-            f"learning rate alone, got some that differ in more, e.g. their seed; keep such runs in folders of their own"
+            "learning rate alone, got some that differ in more, e.g. their seed; keep such runs in folders of their own"
         )
     return joined
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from torch import nn
 
 from influence.estimators.protocol import Estimator
@@ -200,10 +201,15 @@ def estimate_seconds(
 
 
 def noise_floor(model: nn.Module, targets: pd.DataFrame, readout: Readout, *, batch_size: int) -> float:
-    """What rounding alone does to a readout: root mean square of its change when the chunks change, in its unit."""
+    """What rounding alone does to a readout, in its unit.
+
+    The root mean square over targets of the change that other chunks make, or of eps |readout|, the resolution of the
+    model's own numbers, whichever is larger.
+    """
     whole = Reader(model, targets, readout, batch_size=batch_size).before
     parts = Reader(model, targets, readout, batch_size=math.ceil(min(batch_size, len(targets)) / 3)).before
-    return float(np.sqrt(np.mean((whole - parts) ** 2)))
+    resolution = max((torch.finfo(parameter.dtype).eps for parameter in model.parameters()), default=0.0)
+    return float(max(np.sqrt(np.mean((whole - parts) ** 2)), resolution * np.sqrt(np.mean(whole**2))))
 
 
 def _begin(

@@ -5,11 +5,11 @@ from itertools import product
 from pathlib import Path
 
 import pytest
-from experiments import schema
-from experiments.identity import run_hash
 from hydra.errors import ConfigCompositionException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 
+from experiments import schema
+from experiments.identity import run_hash
 from tests.experiments.commands import CONF, composed
 
 
@@ -137,7 +137,10 @@ def test_a_learning_rate_replaces_the_default_self_gain(estimator):
         ("estimator.lr=fast", "'fast' of type 'str' could not be converted to Float"),
         ("seed=1.5", "'1.5' of type 'float' could not be converted to Integer"),
         ("data.probes.sigmas=[none]", "'none' of type 'str' could not be converted to Float"),
-        ("data.domain=cifar10", "Invalid value 'cifar10', expected one of [mnist, fashion_mnist, digits, digits_rotated]"),
+        (
+            "data.domain=cifar10",
+            "Invalid value 'cifar10', expected one of [mnist, fashion_mnist, digits, digits_rotated]",
+        ),
         ("model.activation=gelu", "Invalid value 'gelu', expected one of [relu, tanh]"),
         ("model.pooling=median", "Invalid value 'median', expected one of [max, mean]"),
         ("engine.device=tpu", "Invalid value 'tpu', expected one of [auto, cpu, cuda]"),

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from experiments import run, schema
-from experiments.run_folder import RunFolder
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
+
+from experiments import run, schema
+from experiments.run_folder import RunFolder
 
 ROOT = Path(__file__).parents[2]
 CONF = ROOT / "conf"
@@ -42,7 +43,7 @@ def execute(outputs: Path, *overrides: str) -> RunFolder:
 def main(monkeypatch: pytest.MonkeyPatch, outputs: Path, *arguments: str) -> None:
     """The command in this process, whose logging it leaves alone."""
     logging = ("hydra/job_logging=none", "hydra/hydra_logging=none", "~hydra.job_logging.loggers")
-    monkeypatch.setattr(sys, "argv", ["experiments.run", f"outputs={outputs}", *logging, *arguments])
+    monkeypatch.setattr(sys, "argv", ["experiments.run", *arguments, f"outputs={outputs}", *logging])
     run.main()
 
 

@@ -4,8 +4,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from experiments.run_folder import RunFolder
 
+from experiments.run_folder import RunFolder
 from tests.experiments.commands import QUIET, execute
 
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_model
+
 from experiments import build, schema
 from experiments.schema import Config
 from influence.estimators.finetune import FineTune
 from influence.estimators.first_order import FirstOrder
 from influence.models.cnn import CNN
-from safetensors.torch import save_model
-
 from tests.experiments.commands import composed
 
 
@@ -151,7 +151,7 @@ def test_targets_may_be_others_than_the_probes():
         (["data.probes.sigmas=[]"], "expected a selection of at least one image, got no sigmas; name some"),
         (
             ["data.size=28"],
-            "expected images of 28 x 28, got digits with 8 x 8; correct data.size, or choose a base and a domain of one",
+            "expected images of 28 x 28, got digits with 8 x 8; correct data.size, or choose a base and a domain",
         ),
     ],
 )

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from experiments import freeze
 from experiments.identity import run_hash
 from experiments.run_folder import RunFolder
 from influence.data.stored import load_images
 from influence.files import read_json, sha256, write_json
 from influence.matrix import InfluenceMatrix
-
-from tests.experiments.commands import QUIET, composed, contents, execute
+from tests.experiments.commands import QUIET, contents, execute
 
 ABSOLUTE = re.compile(r"(?<![\w.~<-])/\w+")
 
@@ -136,5 +136,5 @@ def test_the_command_takes_folders_of_runs_and_ends_in_a_sentence(smoke_copy, pu
     freeze.main([str(smoke_copy.path.parent)])
     assert capsys.readouterr().out == f"{published / 'smoke' / smoke_copy.path.name}\n"
     committed(smoke_copy, dirty=True)
-    with pytest.raises(SystemExit, match="^freeze: expected .* to be measured by committed code, got dirty=True"):
+    with pytest.raises(SystemExit, match=r"^freeze: expected .* to be measured by committed code, got dirty=True"):
         freeze.main([str(smoke_copy.path)])

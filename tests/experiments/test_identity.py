@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from experiments import identity
-from experiments.identity import base_hash, run_hash
 from safetensors.numpy import save_file
 
+from experiments import identity
+from experiments.identity import base_hash, run_hash
 from tests.experiments.commands import composed
 
 

@@ -3,21 +3,31 @@ import shutil
 import signal
 from pathlib import Path
 
-import influence
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from safetensors.torch import save_model
+
+import influence
 from experiments.identity import base_hash, run_hash
 from experiments.run_folder import RunFolder
 from influence.data.stored import load_images
+from influence.data.vision import load
 from influence.files import read_json
 from influence.matrix import InfluenceMatrix
-from influence.models.base import initialise
+from influence.models.base import initialise, load_weights
 from influence.models.cnn import CNN
-from safetensors.torch import save_model
-
 from tests.experiments import own_model
 from tests.experiments.commands import QUIET, UNTRAINED, composed, execute, written
+
+
+def trained(run: RunFolder) -> CNN:
+    """The base model of a run."""
+    model = CNN(image_size=8)
+    load_weights(model, run.path.parents[1] / "models" / base_hash(run.config) / "weights.safetensors")
+    return model
+
 
 FEW = ("data.probes.per_class=1", "data.probes.sigmas=[0.0]")
 
@@ -48,7 +58,10 @@ def test_the_record_tells_the_base_model_and_the_data(smoke):
     training = read_json(smoke.path.parents[1] / "models" / base["folder"] / "training.json")
     assert base == {"folder": base["folder"], **training}
     assert training["epochs"] == 1
-    assert training["accuracy"] > 0.5  # of the rotated digits; a tenth by chance
+    learned = load("digits_rotated", "test", Path())
+    images_N1HW = torch.from_numpy(learned.images_NHW / np.float32(255))[:, None]
+    predicted_N = trained(smoke)(images_N1HW).argmax(-1).numpy()
+    assert training["accuracy"] == pytest.approx((predicted_N == learned.labels_N).mean())
     assert provenance["data"].keys() == {"digits test"}
     assert provenance["threads"] == 1
 
@@ -57,11 +70,8 @@ def test_the_saved_images_are_those_that_were_measured(smoke):
     """Measured again from what the folder holds, the numbers are the same, bit for bit."""
     matrix = InfluenceMatrix.load(smoke.path)
     probes = load_images(smoke.path / "samples.npz", matrix.probes)
-    weights = smoke.path.parents[1] / "models" / base_hash(smoke.config) / "weights.safetensors"
-    model = CNN(image_size=8)
-    influence.models.base.load_weights(model, weights)
     at_lr = influence.FineTune(lr=matrix.estimator["lr"])
-    again = influence.measure(model, probes, estimator=at_lr, block_size=20)
+    again = influence.measure(trained(smoke), probes, estimator=at_lr)
     assert again.gain.tobytes() == matrix.gain.tobytes()
 
 

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from omegaconf import OmegaConf
+
 from experiments.plateau import DrawPlateau, main, plateau_table
 from influence.matrix import InfluenceMatrix
 from influence.plateau import plateau
-from omegaconf import OmegaConf
-
 from tests.influence.desiderata.matrices import matrix_of, samples
 
 RATES = [1e-4, 1e-3, 1e-2]

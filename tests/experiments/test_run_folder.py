@@ -4,10 +4,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from experiments import run_folder
-from experiments.run_folder import RunFolder, find_runs
 from omegaconf import OmegaConf
 
+from experiments import run_folder
+from experiments.run_folder import RunFolder, find_runs
 from tests.experiments.commands import ROOT
 
 CFG = OmegaConf.create({"name": "small", "seed": 3, "copy": "${seed}"})
@@ -71,7 +71,11 @@ def test_a_second_process_refuses(tmp_path):
         "    print('inside', flush=True); sys.stdin.read()\n"
     )
     first = subprocess.Popen(
-        [sys.executable, "-c", script, str(tmp_path)], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", script, str(tmp_path)],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     with first:
         assert first.stdout.readline() == "inside\n"

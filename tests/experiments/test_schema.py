@@ -1,6 +1,6 @@
 import pytest
-from experiments.schema import Config, check
 
+from experiments.schema import Config, check
 from tests.experiments.commands import composed
 
 
