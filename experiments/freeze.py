@@ -18,7 +18,7 @@ from experiments.run_folder import RunFolder, find_runs
 from influence.files import write_atomically
 from influence.matrix import read_header
 
-FILES = ("run.json", "matrix.json", "probes.parquet", "targets.parquet", "samples.npz", "scores.parquet", "scores.json")
+FILES = ("run.json", "matrix.json", "probes.parquet", "targets.parquet", "samples.npz", "scores.parquet")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -63,10 +63,10 @@ def replace_table(text: str, name: str, table: str) -> str:
 
 def claims(published: Path) -> str:
     """The paper's claims about images: scores over base-model seeds, SGD beside Adam."""
-    columns = {}
-    for optimizer in OPTIMIZERS:
-        tables = [_over_seeds(seeds(published / name, optimizer)) for name in ("fig1_cnn", "noise_images")]
-        columns[optimizer] = pd.concat([tables[1], tables[0]]).groupby(level=[0, 1]).last()
+    columns = {
+        optimizer: _by_score(score([InfluenceMatrix.load(run) for run in seeds(published / "fig1_claims", optimizer)]))
+        for optimizer in OPTIMIZERS
+    }
     rows = [
         [claim, condition_label(*key), *(_cell(columns[optimizer], key) for optimizer in OPTIMIZERS)]
         for key, claim in CLAIMS.items()
@@ -101,10 +101,6 @@ def plateau(published: Path) -> str:
 
 
 TABLES: Mapping[str, Callable[[Path], str]] = {"claims": claims, "step sizes": step_sizes, "plateau": plateau}
-
-
-def _over_seeds(folders: list[Path]) -> pd.DataFrame:
-    return _by_score(score([InfluenceMatrix.load(folder) for folder in folders]))
 
 
 def _by_score(table: pd.DataFrame) -> pd.DataFrame:

@@ -76,15 +76,16 @@ def find_step_size(
     """
     assert estimator.self_gain is not None
     target, chosen = estimator.self_gain, clean_probes(probes)
-    tried: dict[float, Array] = {}
+    tried: list[tuple[float, Array]] = []
 
     def excess(lr: float) -> float:
         """Log of the median self-gain over the target; far below 0 where the median probe fails or unlearns."""
-        tried[lr] = self_gains(model, chosen, estimator.with_lr(lr), seed=seed)
-        median = _median(tried[lr])
+        if len(tried) == MAX_EVALUATIONS:
+            raise ValueError(_unreachable(target, dict(tried)))
+        gains = self_gains(model, chosen, estimator.with_lr(lr), seed=seed)
+        tried.append((lr, gains))
+        median = _median(gains)
         log.info("Step size: lr %.3g gives a median self-gain of %.3g nats.", lr, median)
-        if len(tried) > MAX_EVALUATIONS:
-            raise ValueError(_unreachable(target, tried))
         return math.log(max(median, sys.float_info.min) / target)
 
     low_lr = first_order_lr(model, chosen, estimator, seed=seed) / 8
@@ -98,7 +99,7 @@ def find_step_size(
             break
         best = max(best, high)
         if high < best - math.log(2):
-            raise ValueError(_unreachable(target, tried))
+            raise ValueError(_unreachable(target, dict(tried)))
         low_lr, low = high_lr, high
     while high > TOLERANCE:
         share = min(max(low / (low - high), 0.1), 0.9)
@@ -108,7 +109,7 @@ def find_step_size(
             low_lr, low = middle_lr, middle
         else:
             high_lr, high = middle_lr, middle
-    gains = tried[high_lr]
+    gains = dict(tried)[high_lr]
     return StepSize(
         lr=high_lr,
         median=_median(gains),

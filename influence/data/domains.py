@@ -1,15 +1,17 @@
 """Domains: what a world says, as templates with slots for its names, read from one YAML file each.
 
-    about: is every A a C, where every A is a B and every B is a C?
+    about: every A is a B and every B is a C, so is every A a C?
     slots: [A, B, C]
     premises: both
     items:
-      both: {text: ["every {A} is a {B}", "every {B} is a {C}"], desideratum: memorisation, expected: strongly up}
-      entailed: {text: "every {A} is a {C}", desideratum: transitivity, expected: up}
-      not_entailed: {role: contradicted, of: entailed, text: "no {A} is a {C}", desideratum: logic, expected: down}
+      both: ["every {A} is a {B}", "every {B} is a {C}"]
+      entailed: "every {A} is a {C}"
+      contradicted: {of: entailed, text: "no {A} is a {C}"}
+      reversed: {role: converse, of: entailed, text: "every {C} is a {A}"}
 
-`premises` is the item that is learned where the others say what is `expected` of them. The role of an item is its id
-unless it has a `role`; `of` is the item that it rewords, contradicts or turns round.
+An item is its text, a statement or a list of them, alone or with more fields: its `role`, where that is not its id;
+`of`, the item that it rewords, contradicts or turns round; its `desideratum` and what is `expected` of it once the
+item named by `premises` is learned, where these are not the role's.
 """
 
 import re
@@ -19,27 +21,35 @@ from pathlib import Path
 
 import yaml
 
-ROLES = {
-    "p1": "the first premise",
-    "p2": "the second premise",
-    "both": "the premises together, as statements or in one text",
-    "broken": "as many premises in the same words, from which nothing follows",
-    "parallel": "a premise of the second chain (A', B', C')",
-    "neutral": "the same names in another relation, from which nothing follows",
-    "paraphrase": "the same in other words",
-    "entailed": "what follows from the premises",
-    "contradicted": "what they exclude",
-    "converse": "a statement turned round",
-    "control": "the premises' relation between names that it need not hold for",
-    "hedged": "what follows, said with doubt",
-    "unrelated_nonce": "the premises' relation between other names",
-    "unrelated_natural": "a sentence about something else",
-    "name": "a name alone",
-}
-"""What an item is, for the scores."""
-
 EXPECTED = {"strongly up": 3, "up": 2, "slightly up": 1, "none": 0, "down": -2, "strongly down": -3}
 """What learning the premises should do to an item's log-probability, from most to least."""
+
+
+@dataclass(frozen=True)
+class Role:
+    """What an item is, for the scores: what it tests and what is expected of it unless it says otherwise."""
+
+    desideratum: str
+    expected: str
+
+
+ROLES = {
+    "p1": Role("memorisation", "strongly up"),  # the first premise
+    "p2": Role("memorisation", "strongly up"),  # the second premise
+    "both": Role("memorisation", "strongly up"),  # the premises together, as statements or in one text
+    "broken": Role("memorisation", "up"),  # premises of which one is replaced, so that nothing follows
+    "parallel": Role("orthogonal concept", "none"),  # a premise of the second chain, A' to C'
+    "neutral": Role("orthogonal concept", "none"),  # the same names in a relation from which nothing follows
+    "paraphrase": Role("syntax invariance", "strongly up"),  # the same in other words
+    "entailed": Role("transitivity", "up"),  # what follows from the premises
+    "contradicted": Role("logic", "down"),  # what they exclude
+    "converse": Role("ontology", "none"),  # a statement turned round, which does not follow
+    "control": Role("logic", "none"),  # what would follow if the relation were transitive
+    "hedged": Role("uncertainty", "slightly up"),  # what follows, said with doubt
+    "unrelated_nonce": Role("orthogonal concept", "none"),  # a statement about other names
+    "unrelated_natural": Role("orthogonal concept", "none"),  # a sentence about something else
+    "name": Role("concept introduction", "slightly up"),  # a name alone
+}
 
 SLOT = re.compile(r"\{([^{}]*)\}")
 
@@ -62,7 +72,7 @@ class Item:
     statements: tuple[str, ...]
     desideratum: str
     expected: str
-    of: str = ""
+    of: str
 
     @property
     def slots(self) -> set[str]:
@@ -139,18 +149,20 @@ def load(path: Path) -> Domain:
 
 
 def _item(key: yaml.ScalarNode, node: yaml.Node, slots: Collection[str], ids: Collection[str]) -> Item:
-    fields = _fields(
-        key, node, f"item {key.value!r}", required=("text", "desideratum", "expected"), optional=("role", "of")
-    )
+    fields = {"text": node}
+    if isinstance(node, yaml.MappingNode):
+        what = f"item {key.value!r}"
+        fields = _fields(key, node, what, required=("text",), optional=("role", "of", "desideratum", "expected"))
+    role = _choice(fields.get("role", key), "a role", ROLES, "add `role:` where the id is none")
     text = fields["text"]
     return Item(
         id=key.value,
-        role=_choice(fields.get("role", key), "a role", ROLES, "add `role:` where the id is none"),
+        role=role,
         statements=tuple(
             _statement(part, slots) for part in (_sequence(text) if isinstance(text, yaml.SequenceNode) else [text])
         ),
-        desideratum=_text(fields["desideratum"]),
-        expected=_choice(fields["expected"], "an expected sign", EXPECTED),
+        desideratum=_text(fields["desideratum"]) if "desideratum" in fields else ROLES[role].desideratum,
+        expected=_choice(fields["expected"], "a sign", EXPECTED) if "expected" in fields else ROLES[role].expected,
         of=_choice(fields["of"], "an item", ids) if "of" in fields else "",
     )
 
@@ -213,8 +225,11 @@ def _text(node: yaml.Node) -> str:
 
 
 def _kind(node: yaml.Node) -> str:
-    kind = {yaml.MappingNode: "a mapping", yaml.SequenceNode: "a list"}.get(type(node), repr(node.value))
-    return kind if node.value else "nothing"
+    if not node.value:
+        return "nothing"
+    if isinstance(node, yaml.ScalarNode):
+        return repr(node.value)
+    return "a list" if isinstance(node, yaml.SequenceNode) else "a mapping"
 
 
 def _refusal(node: yaml.Node, expected: str, got: str, remedy: str) -> ValueError:

@@ -7,20 +7,21 @@ import numpy as np
 
 from influence.seeds import generator
 
-SYLLABLES = tuple(
-    """bam bel bim bor bu da del dol dri fa fen flo fum ga gil gor gre jal ji jon kel klar ko krom la lem lo lur mo mul
-    na nim nor nu pa pel pim plo rem ril ro sel som su ta tem til tro va vem vo vul wa wen zan zem zil zor""".split()
-)
+SYLLABLES = """
+    bam bel bim bor bu da del dol dri fa fen flo fum ga gil gor gre jal ji jon kel klar ko krom la lem lo lur mo mul na
+    nim nor nu pa pel pim plo rem ril ro sel som su ta tem til tro va vem vo vul wa wen zan zem zil zor
+"""
 """Any may follow any: they begin with a consonant, or with two that go together, and end in a vowel, l, m, n or r."""
 
 FIRST, VOWELS, LAST = "bdfgjklmnprstvz", "aeiou", "bfghjkmpv"
-"""Letters of a consonant-vowel-consonant syllable. Without d, l, n, r, t at its end two of them spell few words."""
+"""Letters of a consonant-vowel-consonant syllable; with d, l, n, r or t at its end two would spell a thousand words."""
 
-ENGLISH = frozenset(
-    """bordello dada data della delta flora flotilla gala label labor lapel lava lola model mono napa papa sumo taro
-    vulva zorro laptop logjam magnum mukluk pogrom pompom ragtag septum tiptop zigzag""".split()
-)
-"""The English words that the letters and syllables above can spell."""
+ENGLISH = """
+    bella bordello dada dakota dana data della delta flotilla gala gilda grenada greta jivaro kokomo label labor lakota
+    lana lapel lava lola model mona moro mozilla napa papa rosella sumo suva tabu taro vulva zorro
+    gehrig laptop logjam magnum mukluk neglig pablum pavlov pogrom pompom ragtag septum sikkim tiptop zagreb zigzag
+"""
+"""The words of English that the syllables, and then the letters, can spell."""
 
 MAX_DRAWS = 100_000
 """Strings tried before the filter is taken to be too narrow."""
@@ -75,7 +76,7 @@ def draw_names(
         raise ValueError("expected token_ids for matched names, got None; pass the tokenizer's, or take style paper")
     counts = counts or TokenCounts()
     rng = generator(seed, "names", style)
-    tried: set[str] = set()
+    tried = set(ENGLISH.split())
     drawn: list[list[str]] = []
     for _ in range(worlds):
         names: list[str] = []
@@ -88,7 +89,7 @@ def draw_names(
                     "strings; give other counts, ask for fewer worlds, or take style paper"
                 )
             name = SPELLINGS[style](rng)
-            if name in tried or name in ENGLISH:
+            if name in tried:
                 continue
             tried.add(name)
             if style == "matched":
@@ -103,12 +104,11 @@ def draw_names(
 
 
 def _syllables(rng: np.random.Generator) -> str:
-    return "".join(rng.choice(SYLLABLES, size=rng.integers(2, 6)))
+    return "".join(rng.choice(SYLLABLES.split(), size=rng.integers(2, 6)))
 
 
 def _closed_syllables(rng: np.random.Generator) -> str:
-    first, second = ("".join(rng.choice(list(letters)) for letters in (FIRST, VOWELS, LAST)) for _ in range(2))
-    return first + second if first[-1] != second[0] else _closed_syllables(rng)  # doubled: rabbit, summit, ...
+    return "".join(letters[rng.integers(len(letters))] for letters in (FIRST, VOWELS, LAST) * 2)
 
 
 SPELLINGS = {"paper": _syllables, "matched": _closed_syllables}

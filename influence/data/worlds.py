@@ -27,7 +27,9 @@ def worlds(
         domain: the templates.
         count: how many worlds.
         seed: decides the names.
-        style, token_ids, counts: see `influence.data.words.draw_names`.
+        style: "paper" or "matched": see `influence.data.words.draw_names`.
+        token_ids: the tokenizer, for matched names.
+        counts: tokens of a matched name; `TokenCounts()` where None.
 
     Returns:
         A table of text and numbers only, which saving keeps as it is, with the columns

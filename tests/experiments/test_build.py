@@ -133,9 +133,10 @@ def test_images_are_those_of_the_selection():
     assert all(image.shape == (1, 8, 8) for image in probes["image"])
 
 
-@pytest.mark.real_data
 def test_targets_may_be_others_than_the_probes():
-    probes, targets = build.samples(schema.check(composed("experiment=noise_images")))
+    """Those of `experiment=noise_images`, of the digits."""
+    config = schema.check(composed("data=digits", "experiment=noise_images", "data.domain=digits"))
+    probes, targets = build.samples(config)
     assert set(targets["id"]) < set(probes["id"])
     assert len(targets) == 10 * 2 * 4
     assert len(probes) == 10 * 2 * (1 + 3 * 2)

@@ -86,6 +86,19 @@ def test_the_step_size_is_that_of_the_wanted_self_gain(smoke):
     assert np.median(matrix.self_gain[clean]) == pytest.approx(0.3, rel=0.06)
 
 
+def test_the_seed_of_the_run_is_that_of_measuring_and_scoring(tmp_path, monkeypatch):
+    seeds = []
+
+    def score(matrix: InfluenceMatrix, *, seed: int) -> pd.DataFrame:
+        seeds.append(seed)
+        return influence.score(matrix, seed=seed)
+
+    monkeypatch.setattr("experiments.pipeline.score", score)
+    run = execute(tmp_path, *UNTRAINED, *FEW, "seed=3", "trainer.seed=0")
+    assert InfluenceMatrix.load(run.path).provenance["identity"]["seed"] == 3
+    assert seeds == [3]
+
+
 def test_a_base_model_is_trained_once(smoke_copy):
     outputs = smoke_copy.path.parents[1]
     before = written(outputs / "models")

@@ -66,9 +66,10 @@ print("imported:", *sorted({"torch", "pytorch_lightning", "matplotlib", "wandb",
 """
 
 
-def test_a_finished_run_is_looked_up_without_torch(smoke):
-    before = written(smoke.path.parents[1])
-    command = [sys.executable, "-c", LOOK_UP, "experiment=smoke", f"outputs={smoke.path.parents[1]}", *QUIET]
+def test_a_finished_run_is_looked_up_without_torch(smoke_copy):
+    outputs = smoke_copy.path.parents[1]
+    before = written(outputs)
+    command = [sys.executable, "-c", LOOK_UP, "experiment=smoke", f"outputs={outputs}", *QUIET]
     again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=15)
     assert (again.returncode, again.stderr) == (0, "")
     lines = again.stdout.splitlines()
@@ -76,7 +77,7 @@ def test_a_finished_run_is_looked_up_without_torch(smoke):
     assert lines[1].startswith("score ")
     assert lines[-1] == "imported:"
     assert lines[-2].endswith("figures/matrix.png")
-    assert written(smoke.path.parents[1]) == before
+    assert written(outputs) == before
 
 
 def test_other_batches_devices_and_threads_are_the_same_run(smoke_copy, monkeypatch, capsys):

@@ -1,5 +1,5 @@
-import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from influence import FineTune, FirstOrder, InfluenceMatrix, measure
-from influence.measurement import block_extents, measure_block, seconds_a_probe
+from influence.measurement import block_extents, estimate_seconds, measure_block
 from influence.provenance import weights_digest
-from influence.readout import READOUTS, Readout
+from influence.readout import READOUTS, Reader, Readout
 from tests import oracles
 from tests.small import NUM_CLASSES, SoftmaxRegression, max_relative_error, random_samples, ready, relu_cnn
 
@@ -310,6 +310,21 @@ def test_the_noise_floor_is_what_other_chunks_change(probes, batch_size, floor):
     assert matrix.provenance["noise_floor"] == pytest.approx(floor, rel=1e-9)
 
 
+class Exact(SoftmaxRegression):
+    """It reads the label itself, whatever the chunks, from weights in float32."""
+
+    def log_prob(self, batch):
+        return -batch["label"].double()
+
+
+def test_the_noise_floor_is_no_less_than_the_resolution_of_the_weights(probes, targets):
+    targets["label"] = [0, 1, 2, 3, 4]
+    for table in (probes, targets):
+        table["image"] = [image.astype(np.float32) for image in table["image"]]
+    matrix = measure(ready(Exact).float(), probes, targets, estimator=FineTune(lr=0.1))
+    assert matrix.provenance["noise_floor"] == pytest.approx(2**-23 * np.sqrt((0 + 1 + 4 + 9 + 16) / 5), rel=1e-12)
+
+
 def test_provenance_keeps_what_is_given_and_what_was_measured(probes):
     model = ready(relu_cnn)
     matrix = measure(model, probes, estimator=FineTune(lr=0.1), seed=3, provenance={"commit": "abc"})
@@ -327,30 +342,51 @@ def test_progress_counts_probes(probes):
     assert calls == [(1, 3), (2, 3), (2, 3), (3, 3), (3, 3)]
 
 
-class Slow(SoftmaxRegression):
+class Timed(SoftmaxRegression):
+    """It moves a clock by `step` seconds at every loss and by a quarter of a second at every reading."""
+
     def __init__(self) -> None:
         super().__init__()
-        self.most_read = 0
+        self.clock, self.step, self.losses, self.most_read = 0.0, 0.5, 0, 0
 
     def loss(self, batch):
-        time.sleep(0.03)
+        self.clock += self.step
+        self.losses += 1
         return super().loss(batch)
 
     def log_prob(self, batch):
+        self.clock += 0.25
         self.most_read = max(self.most_read, len(batch["label"]))
-        return super().log_prob(batch)
+        return -super().loss(batch)
 
 
-def test_seconds_a_probe_are_those_of_a_row_and_leave_the_model_alone(many, targets):
-    model = ready(Slow)
-    digest = weights_digest(model)
-    seconds = seconds_a_probe(model, many, targets, estimator=FineTune(self_gain=0.3, num_steps=2))
-    assert 0.06 < seconds < 0.3
-    assert weights_digest(model) == digest
-    worlds = many.assign(world=[0, 0, 0, 0, 1, 1, 1]), targets.assign(world=[0, 0, 1, 1, 1])
-    model.most_read = 0
-    seconds_a_probe(model, *worlds, estimator=FineTune(lr=0.1))
-    assert model.most_read == 2  # the targets of one world
+class TestEstimatedTime:
+    @pytest.fixture
+    def model(self, monkeypatch) -> Timed:
+        model = ready(Timed)
+        monkeypatch.setattr("influence.measurement.time", SimpleNamespace(perf_counter=lambda: model.clock))
+        return model
+
+    @pytest.mark.parametrize("estimator", ESTIMATORS)
+    def test_is_what_measuring_takes(self, model, many, targets, estimator):
+        digest = weights_digest(model)
+        estimated = estimate_seconds(model, many, targets, estimator=estimator)
+        assert weights_digest(model) == digest
+        reader = Reader(model, targets, READOUTS["log_prob"], batch_size=512)
+        start = model.clock
+        list(estimator.rows(model, many, reader))
+        assert estimated == model.clock - start
+
+    def test_needs_one_probe_alone_where_probes_are_slow(self, model, many, targets):
+        model.step = 5.0
+        estimated = estimate_seconds(model, many, targets, estimator=FineTune(self_gain=0.3, num_steps=2))
+        assert model.losses == 2
+        assert estimated == 7 * (2 * 5 + 3 * 0.25)  # itself before, itself and the targets after
+
+    def test_reads_the_targets_of_one_world(self, model, many, targets):
+        worlds = many.assign(world=[0, 0, 0, 0, 1, 1, 1]), targets.assign(world=[0, 0, 1, 1, 1])
+        estimate_seconds(model, *worlds, estimator=FineTune(lr=0.1))
+        assert model.most_read == 2
 
 
 def test_what_cannot_be_measured_is_refused(probes, targets):

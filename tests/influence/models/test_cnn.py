@@ -80,7 +80,7 @@ def test_log_prob_is_minus_the_loss_in_float64(dtype):
 
 
 def test_the_default_is_the_paper_sized_network():
-    """conv16, pool, conv32, pool, hidden 64, 10 classes on 28 x 28: 16 * 10, 32 * 145, 64 * 1569 and 10 * 65 numbers."""
+    """16 and 32 channels, 64 hidden units, 10 classes on 28 x 28: 16 * 10, 32 * 145, 64 * 1569 and 10 * 65 numbers."""
     assert sum(parameter.numel() for parameter in CNN().parameters()) == 160 + 4640 + 100416 + 650
 
 

@@ -1,0 +1,302 @@
+"""A causal language model as a Lightning module: what a text is, what of it is scored, how a probe is learned.
+
+A text is a start token and the ids of the text alone with the space that a word has inside a sentence; after a
+prompt it keeps these ids. A text of several statements has one a line. Scored are the ids after the start token:
+never the prompt, never padding.
+
+Suffixes beside those of `influence.arrays`: R rows (texts of a batch, or statements), L positions, V words.
+"""
+
+import json
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import pandas as pd
+import pytorch_lightning as pl
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Float64, Int
+from torch import Tensor
+
+from influence.models.base import initialise
+from influence.models.protocol import Batch
+from influence.models.sources import Network, Tokenizer
+
+HELD_LOGITS = 2**27
+"""Logits of one forward, half a GiB in float32; a larger batch is read in several."""
+
+HELD_LOG_PROBS = 2**23
+"""Log-probabilities in float64 at once, 64 MiB."""
+
+STATEMENTS: dict[str, Callable[[str], list[str]]] = {
+    "together": lambda text: text.split("\n"),
+    "joined": lambda text: [text],
+    "last_only": lambda text: text.split("\n")[-1:],
+}
+"""The texts that a probe is learned by, in one step on the sum of their losses: each of its statements, all as the
+one text that is read, or only the last of them."""
+
+
+@dataclass(frozen=True, eq=False)
+class Texts:
+    """Token ids of several texts and what is scored of them.
+
+    Padding stands on the right, where a causal model does not see it: no attention mask is needed.
+    """
+
+    ids_RL: Int[Tensor, "R L"]
+    scored_RL: Bool[Tensor, "R L"]
+
+    @classmethod
+    def padded(cls, rows: Sequence[Sequence[int]], scored: Sequence[Iterable[int]] | None = None) -> Self:
+        """Rows of ids, each with its start token, and the positions to score: by default all after the start."""
+        ids_RL = torch.full((len(rows), max(map(len, rows))), rows[0][0])
+        scored_RL = torch.zeros(ids_RL.shape, dtype=torch.bool)
+        for row, ids in enumerate(rows):
+            ids_RL[row, : len(ids)] = torch.tensor(ids)
+            scored_RL[row, list(range(1, len(ids)) if scored is None else scored[row])] = True
+        return cls(ids_RL, scored_RL)
+
+    def to(self, device: torch.device, **options: Any) -> Self:
+        """The same texts on a device."""
+        return type(self)(self.ids_RL.to(device, **options), self.scored_RL.to(device, **options))
+
+    def after(self, context: Sequence[int]) -> Self:
+        """The same ids with a context between them and the start token; it is not scored."""
+        context_RC = torch.tensor(context, dtype=torch.long, device=self.ids_RL.device).expand(len(self.ids_RL), -1)
+
+        def insert(tensor_RL: Tensor, middle_RC: Tensor) -> Tensor:
+            return torch.cat([tensor_RL[:, :1], middle_RC, tensor_RL[:, 1:]], dim=1)
+
+        return type(self)(
+            insert(self.ids_RL, context_RC), insert(self.scored_RL, torch.zeros_like(context_RC, dtype=torch.bool))
+        )
+
+    @property
+    def num_scored_R(self) -> Int[Tensor, " R"]:
+        """Scored tokens of each text."""
+        return self.scored_RL.sum(1)
+
+
+def total_log_prob(network: Network, texts: Texts) -> Float64[Tensor, " R"]:
+    """Sum of log p(token | all tokens before it) over the scored tokens of each text, nats.
+
+    The softmax is taken in float64, of the scored positions alone and a part of them at a time; the network reads
+    as many texts at once as `HELD_LOGITS` allow.
+    """
+    first = int(texts.scored_RL.any(0).nonzero()[0])  # the position before it predicts it
+    ids_RL, scored_RL = texts.ids_RL, texts.scored_RL[:, first:]
+    keep = ids_RL.shape[1] - first + 1
+    num_words: int = network.config.get_text_config().vocab_size
+    rows = max(1, HELD_LOGITS // (keep * num_words))
+    totals = []
+    for some_RL, of_RL in zip(ids_RL.split(rows), scored_RL.split(rows), strict=True):
+        logits_RLV = network(input_ids=some_RL, use_cache=False, logits_to_keep=keep).logits
+        total_R = torch.zeros(len(some_RL), dtype=torch.float64, device=some_RL.device)
+        for places in of_RL.nonzero().split(max(1, HELD_LOG_PROBS // num_words)):
+            row, position = places.unbind(1)
+            log_probs_V = F.log_softmax(logits_RLV[row, position].double(), dim=-1)
+            log_prob = log_probs_V.gather(1, some_RL[row, first + position][:, None]).squeeze(1)
+            total_R = total_R.index_add(0, row, log_prob)
+        totals.append(total_R)
+    return torch.cat(totals)
+
+
+class CausalLM(pl.LightningModule):
+    """Any causal language model of Hugging Face, measured on texts.
+
+    Samples have a column `text`, with one statement a line, and may have
+
+    - `spans`: JSON [[name, start, stop], ...], places of names in the text, for `span_log_prob`;
+    - `foil`: the other text of a minimal pair, for `margin`.
+
+    The model is in eval mode. Losses and readouts are taken of the same float64 log-probabilities.
+
+    Args:
+        network: as `influence.models.sources.load` gives it.
+        tokenizer: the network's.
+        statements: a key of `STATEMENTS`: how a probe of several statements is learned.
+        lora: settings of `peft.LoraConfig`, e.g. {"r": 8}, to learn low-rank adapters in place of the weights; by
+            default on every linear layer. The network is changed in place.
+        seed: of the adapters' initial weights.
+        lr: learning rate of base training (AdamW without weight decay); fine-tuning brings its own optimiser.
+
+    Raises:
+        ValueError: an unknown way to learn statements, or a tokenizer with neither BOS nor EOS.
+        ModuleNotFoundError: `lora` without peft.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        tokenizer: Tokenizer,
+        *,
+        statements: str = "together",
+        lora: Mapping[str, Any] | None = None,
+        seed: int = 0,
+        lr: float = 1e-5,
+    ) -> None:
+        super().__init__()
+        if statements not in STATEMENTS:
+            raise ValueError(f"expected statements learned {', '.join(STATEMENTS)}, got {statements!r}; choose one")
+        starts = {"BOS": tokenizer.bos_token_id, "EOS": tokenizer.eos_token_id}
+        if set(starts.values()) == {None}:
+            raise ValueError(
+                "expected a tokenizer with BOS, or with EOS to stand in its place, got neither; set its bos_token"
+            )
+        self.starts_with = "BOS" if starts["BOS"] is not None else "EOS"
+        self.start: int = starts[self.starts_with]
+        self.network = network if lora is None else _with_adapters(network, lora, seed)
+        self.tokenizer, self.statements, self.lora, self.lr = tokenizer, statements, lora, lr
+        self.context: int | None = getattr(network.config.get_text_config(), "max_position_embeddings", None)
+        # Some tokenizers put a space before every text (Llama 2, Phi 3): a second would be a token of its own.
+        spaced = "".join(tokenizer.convert_ids_to_tokens(self.token_ids("a"))).startswith(("▁", "Ġ"))
+        self.space = "" if spaced else " "
+        self.eval()
+
+    def describe(self) -> dict[str, Any]:
+        """What decides the numbers beside the weights: the start token, the way of learning, and the precision."""
+        return {
+            "starts_with": self.starts_with,
+            "statements": self.statements,
+            "lora": None if self.lora is None else dict(self.lora),
+            "dtype": str(next(self.network.parameters()).dtype).removeprefix("torch."),
+        }
+
+    def token_ids(self, text: str) -> list[int]:
+        """Ids of a text as it is written, without special tokens."""
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids
+
+    def text_ids(self, text: str) -> list[int]:
+        """Ids of a text with the space before its first word, without special tokens."""
+        return self.token_ids(self.space + text)
+
+    def collate(self, samples: pd.DataFrame) -> Batch:
+        """A batch of texts, of the statements to learn them by, and of marked spans and foils where there are any.
+
+        Raises:
+            ValueError: no column `text`, an empty text, one longer than the context, or a span outside its text.
+        """
+        if "text" not in samples:
+            raise ValueError(f"expected a column `text` in the samples, got {list(samples.columns)}; add one")
+        texts = list(zip(samples["id"], samples["text"], strict=True))
+        rows = [self._row(text, sample) for sample, text in texts]
+        learned = [
+            (position, self._row(statement, sample))
+            for position, (sample, text) in enumerate(texts)
+            for statement in STATEMENTS[self.statements](text)
+        ]
+        batch: dict[str, Any] = {
+            "text": Texts.padded(rows),
+            "learned": Texts.padded([row for _, row in learned]),
+            "learned_of": torch.tensor([position for position, _ in learned]),
+        }
+        if "spans" in samples:
+            spans = [json.loads(spans) for spans in samples["spans"]]
+            if all(spans):
+                places = [self._places(text, *of_text[-1]) for (_, text), of_text in zip(texts, spans, strict=True)]
+                batch["span"] = Texts.padded(rows, places)
+        if "foil" in samples:
+            foils = zip(samples["id"], samples["foil"], strict=True)
+            batch["foil"] = Texts.padded([self._row(foil, sample) for sample, foil in foils])
+        return batch
+
+    def after(self, batch: Batch, context: Sequence[int]) -> Batch:
+        """The same texts to be read after a prompt: start token, context, and the ids that each text has alone.
+
+        Args:
+            batch: from `collate`.
+            context: ids of the prompt with its separator, e.g. `text_ids(prompt + "\\n")`.
+
+        Raises:
+            ValueError: context and text are longer than the model's context.
+        """
+        joined = {name: batch[name].after(context) for name in ("text", "span", "foil") if name in batch}
+        longest = max(texts.ids_RL.shape[1] for texts in joined.values())
+        if self.context is not None and longest > self.context:
+            raise ValueError(
+                f"expected a prompt and a text of at most {self.context} tokens together, got {longest}; "
+                "shorten the prompt or choose a model with a longer context"
+            )
+        return joined
+
+    def loss(self, batch: Batch) -> Float[Tensor, " B"]:
+        """Sum over the statements of each sample of the mean over their tokens of -log p, nats."""
+        learned = batch["learned"]
+        loss_R = -total_log_prob(self.network, learned) / learned.num_scored_R
+        return loss_R.new_zeros(len(batch["text"].ids_RL)).index_add(0, batch["learned_of"], loss_R)
+
+    def log_prob(self, batch: Batch) -> Float[Tensor, " B"]:
+        """Mean log-probability of the tokens of each text, nats per token (Matelsky et al. 2024, Eq. 7)."""
+        texts: Texts = batch["text"]
+        return total_log_prob(self.network, texts) / texts.num_scored_R
+
+    def span_log_prob(self, batch: Batch) -> Float[Tensor, " B"]:
+        """Log-probability of the last marked span of each text given all before it, nats.
+
+        Scored are the tokens with a character of the span or the space before it: that of klarbu in "all klarbus"
+        may end in the s.
+
+        Raises:
+            ValueError: a text has no marked span.
+        """
+        if "span" not in batch:
+            raise ValueError("expected a marked span in every text, got none in some; leave these out, or add `spans`")
+        return total_log_prob(self.network, batch["span"])
+
+    def margin(self, batch: Batch) -> Float[Tensor, " B"]:
+        """Log-probability of each text minus that of its foil, nats; both are sums over all tokens.
+
+        Raises:
+            ValueError: the samples have no foils.
+        """
+        if "foil" not in batch:
+            raise ValueError("expected a column `foil` with the other text of each minimal pair, got none; add one")
+        return total_log_prob(self.network, batch["text"]) - total_log_prob(self.network, batch["foil"])
+
+    def training_step(self, batch: Batch, _: int) -> Tensor:
+        """Mean loss of a batch, for base training."""
+        return self.loss(batch).mean()
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """AdamW without weight decay, for base training."""
+        return torch.optim.AdamW(self.parameters(), lr=self.lr, weight_decay=0.0)
+
+    def _row(self, text: object, sample: object) -> list[int]:
+        """The start token and the ids of a text."""
+        if not isinstance(text, str) or not text.strip():
+            raise ValueError(f"expected text in sample {sample!r}, got {text!r}; write some or remove the line")
+        row = [self.start, *self.text_ids(text)]
+        if self.context is not None and len(row) > self.context:
+            raise ValueError(
+                f"expected texts of at most {self.context} tokens with the start token, got {len(row)} in sample "
+                f"{sample!r}; shorten it or choose a model with a longer context"
+            )
+        return row
+
+    def _places(self, text: str, name: str, start: int, stop: int) -> list[int]:
+        """Positions, in a row, of the tokens that hold a character of the span or the space before it."""
+        spaced, shift = self.space + text, len(self.space)
+        low = start + shift - spaced[: start + shift].endswith(" ")
+        encoding = self.tokenizer(spaced, add_special_tokens=False, return_offsets_mapping=True)
+        offsets = enumerate(encoding["offset_mapping"], start=1)
+        places = [position for position, (first, last) in offsets if first < stop + shift and last > low]
+        if not 0 <= start < stop <= len(text) or not places:
+            raise ValueError(f"expected the span of {name} inside {text!r}, got {start} to {stop}; correct it")
+        return places
+
+
+def _with_adapters(network: Network, lora: Mapping[str, Any], seed: int) -> Network:
+    try:
+        from peft import LoraConfig, get_peft_model
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError(
+            "expected the package peft for LoRA, got none; install it with `pip install -e .[text]`, or set lora=null"
+        ) from None
+    config = LoraConfig(**{"task_type": "CAUSAL_LM", "target_modules": "all-linear", **lora})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")  # peft's own affair
+        return initialise(lambda: get_peft_model(network, config), seed)
