@@ -5,6 +5,7 @@ A domain is a file of `conf/domain/`, or of the folder that `--folder` names; it
 """
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -58,14 +59,17 @@ def find(name: str, folder: Path = FOLDER) -> Domain:
 def world_text(domain: Domain, *, seed: int, world: int) -> str:
     """A world as a person reads it: item, text, desideratum and what is expected after learning the premises."""
     table = worlds(domain, count=world + 1, seed=seed)
-    lines = [("item", "text", "desideratum", f"after {domain.premises}")]
-    for row in table[table["world"] == world].to_dict("records"):
+    table = table[table["world"] == world]
+    lines = [("item", "text", "desideratum", f"expected after {domain.premises}")]
+    for row in table.to_dict("records"):
         first, *others = row["text"].split("\n")
         lines.append((row["item"], first, row["desideratum"], row["expected"]))
         lines += [("", other, "", "") for other in others]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     rows = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
-    return "\n".join([f"{domain.name}, seed {seed}, world {world}: {domain.about}", "", *rows])
+    drawn = json.loads(table["names"].iloc[0])
+    title = [f"seed {seed}", f"world {world}", *(f"{slot} = {name}" for slot, name in drawn.items())]
+    return "\n".join([f"{domain.name}: {domain.about}", ", ".join(title), "", *rows])
 
 
 if __name__ == "__main__":

@@ -68,7 +68,7 @@ def draw_published(published: Path) -> list[Path]:
         unit=first.readout["unit"],
         thumbnails=_thumbnails(next(iter(folders.values())), first),
     )
-    data = {f"{optimizer}_{gain:g}": matrix.gain for (optimizer, gain), matrix in matrices.items()}
+    data = {f"{optimizer}_{gain:g}": matrix.gain.astype(np.float32) for (optimizer, gain), matrix in matrices.items()}
     return [
         *save_figure(figure, published / "figures" / "fig1d", {**_ids(first), **data}),
         *plateau.draw(plateau.plateau_table(published / "lr_plateau"), published / "figures"),

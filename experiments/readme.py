@@ -16,6 +16,7 @@ from influence.matrix import InfluenceMatrix
 CLAIMS: dict[tuple[str, str], str] = {
     ("asymmetry_index", ""): "the matrix is roughly symmetric (2.1)",
     ("reciprocity", ""): "",
+    ("gauge_share", ""): "",
     ("class_block", ""): "digits inform their own class most (2.1)",
     ("class_block_beyond_softmax", ""): "",
     ("class_pair_rank", "learned=2, read=9"): "learning 2 influences 9 (2.1)",

@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
-import torch
 import torch.nn.functional as F
+from torch import nn
+
 from influence.models.base import initialise
 from influence.models.cnn import CNN
 from influence.seeds import generator
-from torch import nn
 
 NUM_CLASSES = 7
 

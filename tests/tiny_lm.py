@@ -20,8 +20,6 @@ if find_spec("transformers") is None:
     missing = "expected transformers for language models, got none; install it with `pip install -e .[text]`"
     pytest.fail(missing, pytrace=False) if os.environ.get("CI") else pytest.skip(missing, allow_module_level=True)
 
-from influence.models.base import initialise
-from influence.models.causal_lm import CausalLM
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import (
     Gemma3ForCausalLM,
@@ -34,6 +32,9 @@ from transformers import (
     Phi3ForCausalLM,
     PreTrainedTokenizerFast,
 )
+
+from influence.models.base import initialise
+from influence.models.causal_lm import CausalLM
 
 CORPUS = """a klarbu is a pimjon
 all pimjons have a greev

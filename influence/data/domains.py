@@ -134,9 +134,11 @@ def load(path: Path) -> Domain:
         except yaml.YAMLError as error:
             raise ValueError(f"{path}: expected YAML, got {' '.join(str(error).split())}; write it as text") from None
     if root is None:
-        raise ValueError(f"{path}, line 1: expected a domain, got an empty file; write its about, slots and items")
+        raise ValueError(
+            f"{path}, line 1: expected a domain, got an empty file; write its about, slots, premises and items"
+        )
     fields = _fields(root, root, "a domain", required=("about", "slots", "premises", "items"))
-    slots = tuple(_text(node) for node in _sequence(fields["slots"]))
+    slots = _slots(fields["slots"])
     entries = _entries(fields["items"], "items by their ids")
     ids = [key.value for key, _ in entries]
     return Domain(
@@ -148,19 +150,35 @@ def load(path: Path) -> Domain:
     )
 
 
+def _slots(node: yaml.Node) -> tuple[str, ...]:
+    if not isinstance(node, yaml.SequenceNode):
+        raise _refusal(node, "a list", _kind(node), "write it in [brackets]")
+    slots: list[str] = []
+    for part in node.value:
+        if _text(part) in slots:
+            raise _refusal(part, "each slot once", f"{part.value!r} again", "remove it")
+        slots.append(part.value)
+    return tuple(slots)
+
+
 def _item(key: yaml.ScalarNode, node: yaml.Node, slots: Collection[str], ids: Collection[str]) -> Item:
     fields = {"text": node}
     if isinstance(node, yaml.MappingNode):
-        what = f"item {key.value!r}"
-        fields = _fields(key, node, what, required=("text",), optional=("role", "of", "desideratum", "expected"))
+        fields = _fields(
+            key,
+            node,
+            f"item {key.value!r}",
+            required=("text",),
+            optional=("role", "of", "desideratum", "expected"),
+            remedy="put a statement that begins with a brace in quotes",
+        )
     role = _choice(fields.get("role", key), "a role", ROLES, "add `role:` where the id is none")
     text = fields["text"]
+    statements = text.value if isinstance(text, yaml.SequenceNode) and text.value else [text]
     return Item(
         id=key.value,
         role=role,
-        statements=tuple(
-            _statement(part, slots) for part in (_sequence(text) if isinstance(text, yaml.SequenceNode) else [text])
-        ),
+        statements=tuple(_statement(statement, slots) for statement in statements),
         desideratum=_text(fields["desideratum"]) if "desideratum" in fields else ROLES[role].desideratum,
         expected=_choice(fields["expected"], "a sign", EXPECTED) if "expected" in fields else ROLES[role].expected,
         of=_choice(fields["of"], "an item", ids) if "of" in fields else "",
@@ -178,12 +196,18 @@ def _statement(node: yaml.Node, slots: Collection[str]) -> str:
 
 
 def _fields(
-    where: yaml.Node, node: yaml.Node, what: str, *, required: Collection[str], optional: Collection[str] = ()
+    where: yaml.Node,
+    node: yaml.Node,
+    what: str,
+    *,
+    required: Collection[str],
+    optional: Collection[str] = (),
+    remedy: str = "",
 ) -> dict[str, yaml.Node]:
     """Values of a mapping whose keys are known; what is missing is refused in the line of `where`."""
     fields: dict[str, yaml.Node] = {}
     for key, value in _entries(node, f"the fields of {what}"):
-        fields[_choice(key, f"a field of {what}", [*required, *optional])] = value
+        fields[_choice(key, f"a field of {what}", [*required, *optional], remedy)] = value
     for name in required:
         if name not in fields:
             raise _refusal(where, f"{name} of {what}", "none", f"add `{name}:`")
@@ -199,12 +223,6 @@ def _entries(node: yaml.Node, what: str) -> list[tuple[yaml.ScalarNode, yaml.Nod
         if _text(key) in seen:
             raise _refusal(key, f"each of {what} once", f"{key.value!r} again", "rename or remove it")
         seen.add(key.value)
-    return list(node.value)
-
-
-def _sequence(node: yaml.Node) -> list[yaml.Node]:
-    if not isinstance(node, yaml.SequenceNode):
-        raise _refusal(node, "a list", _kind(node), "write it in [brackets]")
     return list(node.value)
 
 

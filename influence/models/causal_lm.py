@@ -74,11 +74,6 @@ class Texts:
             insert(self.ids_RL, context_RC), insert(self.scored_RL, torch.zeros_like(context_RC, dtype=torch.bool))
         )
 
-    @property
-    def num_scored_R(self) -> Int[Tensor, " R"]:
-        """Scored tokens of each text."""
-        return self.scored_RL.sum(1)
-
 
 def total_log_prob(network: Network, texts: Texts) -> Float64[Tensor, " R"]:
     """Sum of log p(token | all tokens before it) over the scored tokens of each text, nats.
@@ -87,18 +82,20 @@ def total_log_prob(network: Network, texts: Texts) -> Float64[Tensor, " R"]:
     as many texts at once as `HELD_LOGITS` allow.
     """
     first = int(texts.scored_RL.any(0).nonzero()[0])  # the position before it predicts it
-    ids_RL, scored_RL = texts.ids_RL, texts.scored_RL[:, first:]
-    keep = ids_RL.shape[1] - first + 1
+    num_logits = texts.ids_RL.shape[1] - first + 1
     num_words: int = network.config.get_text_config().vocab_size
-    rows = max(1, HELD_LOGITS // (keep * num_words))
+    rows_a_forward = max(1, HELD_LOGITS // (num_logits * num_words))
+    places_a_softmax = max(1, HELD_LOG_PROBS // num_words)
     totals = []
-    for some_RL, of_RL in zip(ids_RL.split(rows), scored_RL.split(rows), strict=True):
-        logits_RLV = network(input_ids=some_RL, use_cache=False, logits_to_keep=keep).logits
-        total_R = torch.zeros(len(some_RL), dtype=torch.float64, device=some_RL.device)
-        for places in of_RL.nonzero().split(max(1, HELD_LOG_PROBS // num_words)):
+    for start in range(0, len(texts.ids_RL), rows_a_forward):
+        ids_RL = texts.ids_RL[start : start + rows_a_forward]
+        scored_RL = texts.scored_RL[start : start + rows_a_forward, first:]
+        logits_RLV = network(input_ids=ids_RL, use_cache=False, logits_to_keep=num_logits).logits
+        total_R = torch.zeros(len(ids_RL), dtype=torch.float64, device=ids_RL.device)
+        for places in torch.split(scored_RL.nonzero(), places_a_softmax):
             row, position = places.unbind(1)
-            log_probs_V = F.log_softmax(logits_RLV[row, position].double(), dim=-1)
-            log_prob = log_probs_V.gather(1, some_RL[row, first + position][:, None]).squeeze(1)
+            log_probs = F.log_softmax(logits_RLV[row, position].double(), dim=-1)
+            log_prob = log_probs.gather(1, ids_RL[row, first + position][:, None]).squeeze(1)
             total_R = total_R.index_add(0, row, log_prob)
         totals.append(total_R)
     return torch.cat(totals)
@@ -209,7 +206,7 @@ class CausalLM(pl.LightningModule):
 
         Args:
             batch: from `collate`.
-            context: ids of the prompt with its separator, e.g. `text_ids(prompt + "\\n")`.
+            context: ids of the prompt and of what separates it: `text_ids` of both together.
 
         Raises:
             ValueError: context and text are longer than the model's context.
@@ -225,14 +222,14 @@ class CausalLM(pl.LightningModule):
 
     def loss(self, batch: Batch) -> Float[Tensor, " B"]:
         """Sum over the statements of each sample of the mean over their tokens of -log p, nats."""
-        learned = batch["learned"]
-        loss_R = -total_log_prob(self.network, learned) / learned.num_scored_R
+        learned: Texts = batch["learned"]
+        loss_R = -total_log_prob(self.network, learned) / learned.scored_RL.sum(1)
         return loss_R.new_zeros(len(batch["text"].ids_RL)).index_add(0, batch["learned_of"], loss_R)
 
     def log_prob(self, batch: Batch) -> Float[Tensor, " B"]:
         """Mean log-probability of the tokens of each text, nats per token (Matelsky et al. 2024, Eq. 7)."""
         texts: Texts = batch["text"]
-        return total_log_prob(self.network, texts) / texts.num_scored_R
+        return total_log_prob(self.network, texts) / texts.scored_RL.sum(1)
 
     def span_log_prob(self, batch: Batch) -> Float[Tensor, " B"]:
         """Log-probability of the last marked span of each text given all before it, nats.

@@ -186,4 +186,4 @@ def _quiet(transformers: ModuleType) -> Iterator[None]:
 
 
 def _line(error: Exception) -> str:
-    return shorten(" ".join(str(error).split()), 200, placeholder=" ...")
+    return shorten(" ".join(str(error).split()), 300, placeholder=" ...")

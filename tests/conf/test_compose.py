@@ -115,7 +115,7 @@ def test_a_single_run_and_a_job_of_a_sweep_share_their_folder(tmp_path):
 
 
 def test_the_seed_goes_to_images_and_base_training():
-    config = checked("experiment=noise_images", "seed=3")
+    config = checked("experiment=fig1_claims", "seed=3")
     assert (config.data.probes.seed, config.data.targets.seed, config.trainer.seed) == (3, 3, 3)
 
 

@@ -134,12 +134,12 @@ def test_images_are_those_of_the_selection():
 
 
 def test_targets_may_be_others_than_the_probes():
-    """Those of `experiment=noise_images`, of the digits."""
-    config = schema.check(composed("data=digits", "experiment=noise_images", "data.domain=digits"))
+    """Those of `experiment=fig1_claims`, of the digits."""
+    config = schema.check(composed("data=digits", "experiment=fig1_claims", "data.domain=digits"))
     probes, targets = build.samples(config)
     assert set(targets["id"]) < set(probes["id"])
-    assert len(targets) == 10 * 2 * 4
-    assert len(probes) == 10 * 2 * (1 + 3 * 2)
+    assert len(targets) == 10 * 3 * 3
+    assert len(probes) == 10 * 3 * (1 + 2 * 2)
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from influence import FineTune, measure
-from influence.isolation import Isolation
 from torch import nn
 
+from influence import FineTune, measure
+from influence.isolation import Isolation
 from tests.small import random_samples
 
 ROOT = Path(__file__).parents[2]

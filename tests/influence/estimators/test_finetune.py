@@ -3,9 +3,9 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from influence import FineTune, measure
 from torch import nn
 
+from influence import FineTune, measure
 from tests import oracles
 from tests.small import SoftmaxRegression, max_relative_error, random_samples, ready, relu_cnn, smooth_cnn
 
@@ -66,7 +66,9 @@ def test_agrees_with_softmax_regression_in_closed_form(probes, targets):
     assert max_relative_error(matrix.gain, expected) < 1e-10
 
 
-@pytest.mark.parametrize("estimator", [FineTune(lr=0.1, num_steps=0), FineTune(lr=0.0), FineTune(optimizer="adamw", lr=0.0)])
+@pytest.mark.parametrize(
+    "estimator", [FineTune(lr=0.1, num_steps=0), FineTune(lr=0.0), FineTune(optimizer="adamw", lr=0.0)]
+)
 def test_learning_nothing_changes_nothing(probes, targets, estimator):
     matrix = measure(ready(relu_cnn), probes, targets, estimator=estimator)
     assert (matrix.gain == 0).all()
@@ -133,7 +135,10 @@ def test_dropout_depends_on_the_probe_not_on_its_place(probes, targets):
         ({"lr": float("nan")}, "expected lr to be a finite number"),
         ({"self_gain": 0.0}, "expected self_gain to be a positive number of nats, got 0.0"),
         ({"lr": 0.1, "optimizer": "sdg"}, "expected an optimizer among .*sgd.*, got 'sdg'"),
-        ({"lr": 0.1, "optimizer_options": {"momemtum": 0.9}}, "expected optimizer_options of sgd among .*, got 'momemtum'"),
+        (
+            {"lr": 0.1, "optimizer_options": {"momemtum": 0.9}},
+            "expected optimizer_options of sgd among .*, got 'momemtum'",
+        ),
         ({"lr": 0.1, "num_steps": -1}, "expected num_steps of at least 0, got -1"),
     ],
 )
@@ -143,5 +148,7 @@ def test_bad_settings_are_refused_in_a_sentence(settings, sentence):
 
 
 def test_a_pattern_without_parameters_is_refused(probes):
-    with pytest.raises(ValueError, match=r"expected a pattern that matches a parameter, got 'head\.\*'; the model has conv"):
+    with pytest.raises(
+        ValueError, match=r"expected a pattern that matches a parameter, got 'head\.\*'; the model has conv"
+    ):
         measure(ready(relu_cnn), probes, estimator=FineTune(lr=0.1, parameters=["head.*"]))

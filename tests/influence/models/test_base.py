@@ -52,6 +52,10 @@ def forbid(*arguments, **settings):
     raise AssertionError("it trains")
 
 
+def interrupt(*arguments, **settings):
+    raise KeyboardInterrupt
+
+
 def test_a_model_learns_what_can_be_learned(trained):
     _, model, record = trained
     test = bright_quadrants(500, "unseen")
@@ -111,11 +115,11 @@ def test_who_asks_while_it_trains_waits_and_loads(tmp_path, monkeypatch):
 
 def test_an_interrupted_training_starts_again(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(base, "_fit", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(base, "_fit", interrupt)
         with pytest.raises(KeyboardInterrupt):
             train(tmp_path)
     with monkeypatch.context() as patch:  # killed after the weights and before the record
-        patch.setattr(base, "write_json", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(base, "write_json", interrupt)
         patch.setattr(base, "_fit", lambda *_, **__: {})
         with pytest.raises(KeyboardInterrupt):
             train(tmp_path)

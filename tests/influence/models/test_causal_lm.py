@@ -1,5 +1,6 @@
 import copy
 import json
+import sys
 import warnings
 
 import numpy as np
@@ -10,6 +11,8 @@ import torch
 from torch.utils.data import DataLoader
 
 from influence import FineTune, FirstOrder, measure
+from influence.models import causal_lm
+from influence.models.causal_lm import CausalLM
 from influence.provenance import weights_digest
 from tests.small import max_relative_error
 from tests.tiny_lm import (
@@ -23,9 +26,6 @@ from tests.tiny_lm import (
     token_log_probs,
     tokenizer,
 )
-
-from influence.models import causal_lm  # isort: skip - after tiny_lm, which skips where transformers is missing
-from influence.models.causal_lm import CausalLM  # isort: skip
 
 LINES = [
     "a klarbu is a pimjon",
@@ -85,7 +85,7 @@ class TestStart:
         ids = batch["text"].ids_RL[0].tolist()
         assert [ids[0], ids.count(start)] == [start, 1]
         assert made.decode(ids[1:]).strip() == LINES[0]
-        assert batch["text"].num_scored_R.tolist() == [len(ids) - 1, len(row(model, "klarbu")) - 1]
+        assert batch["text"].scored_RL.sum(1).tolist() == [len(ids) - 1, len(row(model, "klarbu")) - 1]
         assert model.describe()["starts_with"] == ("BOS" if bos else "EOS")
 
     @pytest.mark.parametrize("style", ["bytes", "spaces", "prefixed"])
@@ -97,7 +97,7 @@ class TestStart:
         assert "".join(alone).lstrip("▁Ġ") == "klarbu"
 
     def test_is_needed(self) -> None:
-        with pytest.raises(ValueError, match="expected a tokenizer with BOS, or with EOS .*, got neither; set its bos"):
+        with pytest.raises(ValueError, match=r"expected a tokenizer with BOS, or with EOS .*, got neither; set"):
             CausalLM(NETWORKS["llama"](), tokenizer("bytes", bos=False, eos=False))
 
 
@@ -147,9 +147,7 @@ class TestAfter:
 
     def test_nothing_is_the_base_reading(self, model: CausalLM) -> None:
         batch = model.collate(texts(*LINES))
-        np.testing.assert_array_equal(
-            numbers(model.log_prob(model.after(batch, []))), numbers(model.log_prob(batch))
-        )
+        np.testing.assert_array_equal(numbers(model.log_prob(model.after(batch, []))), numbers(model.log_prob(batch)))
 
     def test_reads_spans_and_margins_too(self, model: CausalLM) -> None:
         spans = [json.dumps([["A", 12, 18]])]
@@ -158,7 +156,9 @@ class TestAfter:
         prompted = model.after(batch, context)
         start, *ids = row(model, "a mol has a klarbu")
         other = row(model, "a mol has a greev")[1:]
-        whole, foil = (token_log_probs(model.network, [start, *context, *tail])[len(context) :] for tail in (ids, other))
+        whole, foil = (
+            token_log_probs(model.network, [start, *context, *tail])[len(context) :] for tail in (ids, other)
+        )
         length = len(model.text_ids("klarbu"))
         assert model.span_log_prob(prompted).item() == pytest.approx(whole[-length:].sum().item(), abs=1e-12)
         assert model.margin(prompted).item() == pytest.approx((whole.sum() - foil.sum()).item(), abs=1e-12)
@@ -283,9 +283,7 @@ class TestInfluence:
                 ]
             )
 
-        probe_PD = [
-            sum(gradient(mean_log_prob(model, line)) for line in probe.split("\n")) for probe in PROBES["text"]
-        ]
+        probe_PD = [sum(gradient(mean_log_prob(model, line)) for line in probe.split("\n")) for probe in PROBES["text"]]
         target_TD = [gradient(mean_log_prob(model, line)) for line in TARGETS["text"]]
         expected = np.array([[0.02 * float(probe @ target) for target in target_TD] for probe in probe_PD])
         matrix = measure(model, PROBES, TARGETS, estimator=FirstOrder(lr=0.02))
@@ -302,20 +300,21 @@ class TestInfluence:
         assert max_relative_error(other.gain, one.gain) < RTOL
 
 
-class TestAdapters:
-    SETTINGS = {"r": 2, "lora_alpha": 4}
+LORA = {"r": 2, "lora_alpha": 4}
 
+
+class TestAdapters:
     def test_change_nothing_until_they_learn(self) -> None:
         pytest.importorskip("peft", reason="expected peft, of the extra `text`, got none")
-        plain, adapted = tiny("llama"), tiny("llama", lora=self.SETTINGS)
+        plain, adapted = tiny("llama"), tiny("llama", lora=LORA)
         readings = [numbers(model.log_prob(model.collate(TARGETS))) for model in (plain, adapted)]
         np.testing.assert_allclose(readings[1], readings[0], atol=1e-12)
-        assert weights_digest(adapted) == weights_digest(tiny("llama", lora=self.SETTINGS))
-        assert weights_digest(adapted) != weights_digest(tiny("llama", lora=self.SETTINGS, seed=1))
+        assert weights_digest(adapted) == weights_digest(tiny("llama", lora=LORA))
+        assert weights_digest(adapted) != weights_digest(tiny("llama", lora=LORA, seed=1))
 
     def test_alone_require_a_gradient(self) -> None:
         pytest.importorskip("peft", reason="expected peft, of the extra `text`, got none")
-        model = tiny("llama", lora=self.SETTINGS)
+        model = tiny("llama", lora=LORA)
         learning = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
         assert len(learning) == 2 * 7 * 2  # two matrices on each of seven linear layers of each of two blocks
         assert all("lora_" in name for name in learning)
@@ -323,9 +322,9 @@ class TestAdapters:
         assert matrix.self_gain.min() > 0
 
     def test_need_peft(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setitem(__import__("sys").modules, "peft", None)
+        monkeypatch.setitem(sys.modules, "peft", None)
         with pytest.raises(ModuleNotFoundError, match=r"expected the package peft for LoRA, got none; install it with"):
-            tiny("llama", lora=self.SETTINGS)
+            tiny("llama", lora=LORA)
 
 
 def test_is_in_eval_mode_and_has_the_optimizer_of_base_training() -> None:
@@ -339,7 +338,10 @@ def test_is_in_eval_mode_and_has_the_optimizer_of_base_training() -> None:
 @pytest.mark.parametrize(
     ("samples", "sentence"),
     [
-        (pd.DataFrame({"id": ["one"], "image": [0]}), r"expected a column `text` in the samples, got \['id', 'image'\]"),
+        (
+            pd.DataFrame({"id": ["one"], "image": [0]}),
+            r"expected a column `text` in the samples, got \['id', 'image'\]",
+        ),
         (texts("a mol", "  "), "expected text in sample 'text1', got '  '; write some"),
         (texts("a mol\n"), "expected text in sample 'text0', got ''; write some or remove the line"),
         (pd.DataFrame({"id": ["one"], "text": [float("nan")]}), "expected text in sample 'one', got nan"),
@@ -360,7 +362,7 @@ def test_a_text_may_fill_the_context_and_no_more(model: CausalLM) -> None:
     fits = model.collate(texts("a " * (words - 1) + "mol"))
     assert fits["text"].ids_RL.shape == (1, CONTEXT)
     assert torch.isfinite(model.log_prob(fits)).all()
-    with pytest.raises(ValueError, match=f"expected a prompt and a text of at most {CONTEXT} .*, got {CONTEXT + 1};"):
+    with pytest.raises(ValueError, match=rf"expected a prompt and a text of at most {CONTEXT} .*, got {CONTEXT + 1};"):
         model.after(fits, model.token_ids(" a")[-1:])
     with pytest.raises(ValueError, match=f"got {CONTEXT + 1} in sample 'text0'"):
         model.collate(texts("a " * words + "mol"))
