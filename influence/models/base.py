@@ -10,6 +10,7 @@ import pytorch_lightning as pl
 import torch
 from filelock import FileLock
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
 from torch import nn
 from tqdm import tqdm
@@ -37,7 +38,7 @@ def load_weights(model: nn.Module, path: Path) -> None:
         raise FileNotFoundError(f"expected weights in {path}, got no such file; give the path of a safetensors file")
     try:
         load_model(model, path)
-    except Exception as error:  # noqa: BLE001 - safetensors and torch raise bare classes of their own
+    except (SafetensorError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(
             f"expected {path} to hold the weights of {type(model).__name__}, got: {reason}; "

@@ -21,7 +21,6 @@ from filelock import FileLock
 from safetensors import SafetensorError
 
 from influence.files import read_json, sha256, write_json
-from influence.isolation import random_states_kept
 
 EMBEDDED = "gemma3-270m"
 """Name of the model that needs no hub."""
@@ -72,11 +71,13 @@ def load(
     path = embedded(folder, report=report) if source == EMBEDDED else _local(source, revision)
     settings = {"local_files_only": True, "trust_remote_code": False}
     try:
-        with _quiet(transformers), random_states_kept():
+        with _quiet(transformers):
             tokenizer = transformers.AutoTokenizer.from_pretrained(path, **settings)
-            network = transformers.AutoModelForCausalLM.from_pretrained(
-                path, dtype=DTYPES[dtype], use_safetensors=True, **settings
+            network, loading = transformers.AutoModelForCausalLM.from_pretrained(
+                path, dtype=DTYPES[dtype], use_safetensors=True, output_loading_info=True, **settings
             )
+        if loading["missing_keys"]:  # else they stay as they were initialised
+            raise ValueError(f"no weights of {', '.join(sorted(loading['missing_keys']))}")
     except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
         raise OSError(
             f"expected a causal language model with tokenizer.json and safetensors in {path}, "
@@ -135,7 +136,7 @@ def _convert_gguf(folder: Path) -> None:
     transformers, package = _import("transformers"), _import(PACKAGE)
     _import("gguf")
     file = package.assemble(folder / package.MODEL_NAME)  # compares its SHA-256
-    with _quiet(transformers), random_states_kept():
+    with _quiet(transformers):
         source = {"pretrained_model_name_or_path": folder, "gguf_file": file.name, "local_files_only": True}
         transformers.AutoTokenizer.from_pretrained(**source).save_pretrained(folder)
         network = transformers.AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)

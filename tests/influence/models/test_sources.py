@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from influence import FineTune, measure
 from influence.models.causal_lm import CausalLM
@@ -36,9 +37,7 @@ class TestFolder:
         samples = texts("a klarbu is a pimjon", "all pimjons have a greev")
         model = tiny("gemma3")
         model.network.float()
-        random_state = torch.get_rng_state()
         loaded = CausalLM(*load(str(saved), folder=tmp_path))
-        assert torch.equal(torch.get_rng_state(), random_state)
         assert weights_digest(loaded) == weights_digest(model)
         readings = [numbers(one.log_prob(one.collate(samples))) for one in (model, loaded)]
         np.testing.assert_array_equal(*readings)
@@ -56,6 +55,13 @@ class TestFolder:
             for parameter in network.parameters():  # they may lie in the mapped file
                 parameter.add_(1)
         assert (saved / "model.safetensors").read_bytes() == before
+
+    def test_is_refused_where_weights_are_missing(self, saved: Path, tmp_path: Path) -> None:
+        weights = load_file(saved / "model.safetensors")
+        del weights["model.norm.weight"]
+        save_file(weights, saved / "model.safetensors", metadata={"format": "pt"})
+        with pytest.raises(OSError, match=r"expected a causal .*, got: no weights of model.norm"):
+            load(str(saved), folder=tmp_path)
 
     def test_is_refused_where_it_holds_no_language_model(self, saved: Path, tmp_path: Path) -> None:
         sentence = "expected a causal language model with tokenizer.json and safetensors in .*, got: .*; choose another"
