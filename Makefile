@@ -31,7 +31,7 @@ verify: data ## The long proofs: calibration of the statistics, interrupted runs
 install: $(INSTALLED) ## Install into .venv what constraints.txt pins
 
 $(INSTALLED): pyproject.toml constraints.txt | .venv/bin/pip
-	@$(PY) -m pip install -c constraints.txt -e ".[dev]"
+	@$(PY) -m pip install -q -c constraints.txt -e ".[dev,text]"
 	@touch $@
 
 # pip comes last into a new environment, so that an interrupted one is made again.

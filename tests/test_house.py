@@ -137,7 +137,7 @@ def asked(house: Path, target: str, word: str, *variables: str) -> list[str]:
     return [line for line in (house / "asked.log").read_text().splitlines() if word in line]
 
 
-INSTALL = "-m pip install -c constraints.txt -e .[dev]"
+INSTALL = "-m pip install -q -c constraints.txt -e .[dev,text]"
 
 
 def test_make_installs_once(house: Path) -> None:

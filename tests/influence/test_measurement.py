@@ -406,3 +406,13 @@ def test_the_estimator_is_kept_with_the_matrix(probes):
     described = measure(ready(relu_cnn), probes, estimator=estimator).estimator
     assert described["name"] == "finetune"
     assert replace(estimator, **{key: value for key, value in described.items() if key != "name"}) == estimator
+
+
+def test_the_noise_floor_is_at_least_the_resolution_of_the_model(probes, targets):
+    """A float32 model that gives the same bits in any chunks still rounds: eps = 2^-23, times what is read."""
+    model = ready(SoftmaxRegression).float()
+    for table in (probes, targets):
+        table["image"] = [image.astype(np.float32) for image in table["image"]]
+    floor = measure(model, probes, targets, estimator=FineTune(lr=0.1), batch_size=1).provenance["noise_floor"]
+    before_T = model.log_prob(oracles.image_batch(targets)).detach().numpy()
+    assert floor == pytest.approx(2**-23 * np.sqrt(np.mean(before_T.astype(float) ** 2)), rel=1e-3)
