@@ -73,6 +73,7 @@ def execute(config: Config, folder: RunFolder) -> None:
                 progress=progress,
             )
         _warn_of_failures(matrix)
+        log.info("Scoring; with many images the intervals, which leave out each in turn, take minutes.")
         scores = score(matrix, seed=config.seed)
         save_scores(folder.path, scores)
         figures = draw_run(folder.path)
