@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ def run_hash(cfg: DictConfig) -> str:
     content = {key: _plain(cfg[key]) for key in DECISIVE}
     content["data"].pop("folder", None)
     content["model"] = _model(cfg)
+    if content["model"].get("weights") is not None:
+        content.pop("trainer")  # nothing is trained
     return _digest(content)
 
 
@@ -39,7 +42,24 @@ def _model(cfg: DictConfig) -> Any:
 
 
 def _plain(node: Any) -> Any:
-    return OmegaConf.to_container(node, resolve=True, enum_to_str=True) if OmegaConf.is_config(node) else node
+    """The settings of a node; code of one's own counts by the content of its file, not by its name alone."""
+    if not OmegaConf.is_config(node):
+        return node
+    settings: Any = OmegaConf.to_container(node, resolve=True, enum_to_str=True)
+    if "_target_" in settings:
+        settings["code"] = _code(settings["_target_"])
+    return settings
+
+
+def _code(target: str) -> str | None:
+    """SHA-256 of the file that holds a class or function, found without running any of it; None where there is none."""
+    names, folders, spec = target.split(".")[:-1], None, None
+    for depth in range(len(names)):
+        spec = PathFinder.find_spec(".".join(names[: depth + 1]), folders)
+        if spec is None:
+            return None
+        folders = spec.submodule_search_locations
+    return sha256(Path(spec.origin)) if spec is not None and spec.has_location and spec.origin else None
 
 
 def _digest(content: Any) -> str:

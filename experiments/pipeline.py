@@ -1,7 +1,6 @@
 """What a run does, in order: base model, samples, matrix, scores, figures; each saved before the next begins."""
 
 import logging
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -39,7 +38,7 @@ log = logging.getLogger(__name__)
 def execute(config: Config, folder: RunFolder) -> None:
     """Measure, score and draw one run into its folder; what is there already is kept."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # it tells of every device it did not find
-    torch.set_num_threads(config.engine.threads or len(os.sched_getaffinity(0)))
+    torch.set_num_threads(config.engine.threads or provenance.cores())
     settings: Any = OmegaConf.to_container(folder.config)
     probes, targets = build.samples(config)
     estimator = build.estimator(config.estimator)

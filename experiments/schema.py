@@ -211,6 +211,8 @@ def check(cfg: DictConfig) -> Config:
             f"expected either estimator.lr or estimator.self_gain, got {step_size[0]} and {step_size[1]}; "
             "set one and the other to null"
         )
+    if config.trainer.epochs < 0:
+        raise ValueError(f"expected trainer.epochs of at least 0, got {config.trainer.epochs}; raise it")
     sizes = {
         "trainer.batch_size": config.trainer.batch_size,
         "engine.batch_size": config.engine.batch_size,
@@ -222,6 +224,4 @@ def check(cfg: DictConfig) -> Config:
             raise ValueError(f"expected {name} of at least 1, got {size}; raise it")
     if isinstance(config.model, CNNConfig) and not isinstance(config.data, ImagesConfig):
         raise ValueError("expected model=own for data=own, got the CNN; name your model's class with model._target_")
-    if isinstance(config.model, OwnModelConfig) and config.model.weights is not None and config.trainer.epochs > 0:
-        config.trainer.epochs = 0
     return config

@@ -16,19 +16,28 @@ LIBRARIES = ("torch", "torchvision", "numpy", "pandas", "scipy", "pytorch-lightn
 
 def collect(repository: Path) -> dict[str, Any]:
     """Commit and dirty flag of `repository`, versions, machine and thread count."""
+    # Results lie below outputs/: to keep one is no change of the code that made it.
+    changes = _git(repository, "status", "--porcelain", "--", ".", ":(exclude)outputs")
     return {
         "commit": _git(repository, "rev-parse", "HEAD"),
-        "dirty": None if (changes := _git(repository, "status", "--porcelain")) is None else bool(changes),
+        "dirty": None if changes is None else bool(changes),
         "python": platform.python_version(),
         "libraries": {name: version(name) for name in LIBRARIES},
         "machine": {
             "system": platform.platform(),
             "processor": _processor(),
-            "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+            "cores": cores(),
             "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         },
         "threads": torch.get_num_threads(),
     }
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def weights_digest(model: nn.Module) -> str:

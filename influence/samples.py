@@ -7,7 +7,10 @@ id        unique text; probe and target are the same sample exactly when their i
 label     class of the sample
 group     name of its quality or role, e.g. "clean" or "noise 0.5"
 source    id of what the sample was made from; cells of equal source are left out of scores
-world     the draw of nonce words, or 0; blocks of the matrix never cross worlds
+sigma     standard deviation of the noise added, 0 for a clean sample; clean ones set the step size
+draw      number of the noise draw; 0 serves as probe and target, further ones for invariance
+world     the draw of nonce words; blocks of the matrix never cross worlds
+prob_<c>  probability of class c under the base model; `measure` adds them where the model has `logits`
 ========  ==============================================================================
 
 Columns that hold arrays are inputs: they reach the model and stay out of saved tables.

@@ -20,9 +20,11 @@ from influence.seeds import derive
 OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     name.lower(): optimizer
     for name, optimizer in vars(torch.optim).items()
-    if isinstance(optimizer, type) and issubclass(optimizer, torch.optim.Optimizer) and name != "Optimizer"
+    if isinstance(optimizer, type)
+    and issubclass(optimizer, torch.optim.Optimizer)
+    and name not in ("Optimizer", "LBFGS", "Muon", "SparseAdam")
 }
-"""Every optimiser of `torch.optim`, by its name in lower case."""
+"""The optimisers of `torch.optim` by their names in lower case, but for those that cannot step any dense model."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -133,3 +133,22 @@ def test_a_new_version_of_the_results_changes_every_hash(plain, monkeypatch):
     run, base = hashes("data=digits")
     assert run != plain[0]
     assert base != plain[1]
+
+
+def test_an_edited_file_of_ones_own_is_another_run(tmp_path, monkeypatch):
+    package = tmp_path / "elsewhere"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise RuntimeError('looking must not run the code')\n")
+    (package / "data.py").write_text("def samples(): ...\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    overrides = ["data=own", "data._target_=elsewhere.data.samples", "model=own", "model._target_=elsewhere.none.Net"]
+    before = run_hash(composed(*overrides))
+    assert run_hash(composed(*overrides)) == before
+    (package / "data.py").write_text("def samples(): return 1\n")
+    assert run_hash(composed(*overrides)) != before
+
+
+def test_how_to_train_is_no_matter_where_weights_are_given():
+    longer, given = "trainer.epochs=9", "model.weights=net.safetensors"
+    assert run_hash(composed(given)) == run_hash(composed(given, longer))
+    assert run_hash(composed()) != run_hash(composed(longer))

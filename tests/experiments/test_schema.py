@@ -40,7 +40,3 @@ def test_what_does_not_fit_together_is_refused_in_one_sentence(overrides, senten
     assert str(caught.value) == sentence
 
 
-def test_no_model_is_trained_where_weights_are_given():
-    own = ("model=own", "model._target_=thirdparty.Net")
-    assert check(composed(*own)).trainer.epochs == 4
-    assert check(composed(*own, "model.weights=net.safetensors")).trainer.epochs == 0
