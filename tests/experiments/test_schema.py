@@ -38,5 +38,3 @@ def test_what_does_not_fit_together_is_refused_in_one_sentence(overrides, senten
     with pytest.raises(ValueError, match="expected") as caught:
         check(composed(*overrides))
     assert str(caught.value) == sentence
-
-
