@@ -25,7 +25,7 @@ smoke: install ## One small run from end to end, in a folder of its own, in unde
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
 	  $(PY) -m experiments.run experiment=smoke outputs="$$folder"
 
-verify: data ## The long proofs: calibration of the statistics, interrupted runs
+verify: data ## The long proofs: calibration of the statistics
 	@$(PY) -m pytest -m verify
 
 install: $(INSTALLED) ## Install into .venv what constraints.txt pins
