@@ -66,14 +66,14 @@ class Isolation:
 
 
 def select_parameters(model: nn.Module, patterns: Sequence[str] | None) -> list[nn.Parameter]:
-    """The parameters whose names match any of the shell patterns, all of them for None.
+    """The parameters whose names match any of the shell patterns; for None those that require a gradient.
 
     Raises:
         ValueError: a pattern matches no parameter.
     """
     named = dict(model.named_parameters())
     if patterns is None:
-        return list(named.values())
+        return [parameter for parameter in named.values() if parameter.requires_grad]
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in named):
             raise ValueError(

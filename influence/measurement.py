@@ -52,7 +52,7 @@ def measure(
         probes: sample table of the rows.
         targets: sample table of the columns; the probes where None.
         estimator: how the influence is obtained.
-        readout: a name of `influence.readout.READOUTS`, or a readout of one's own.
+        readout: a name in `influence.readout.READOUTS`, or a readout of one's own.
         seed: of the fine-tuning, where it is random.
         batch_size: targets a forward; another size changes gains by rounding only.
         block_size: probes a block, which is what an interrupt can lose; worlds are blocks of their own.
@@ -73,9 +73,12 @@ def measure(
     check(probes, "probe")
     check(targets, "target")
     readout = find(readout, model)
+    for samples in (probes, targets):
+        _check_collates(model, samples, batch_size)
     folder = None if folder is None else Path(folder)
     identity = {
         "weights": weights_digest(model),
+        "model": model.describe() if callable(getattr(model, "describe", None)) else {},
         "probes": digest(probes),
         "targets": digest(targets),
         "seed": seed,
@@ -92,7 +95,8 @@ def measure(
             write_tables(folder, *tables)
             write_header(folder, **header)
 
-    estimator = estimator.with_lr(header["estimator"]["lr"])
+    if estimator.self_gain is not None:
+        estimator = estimator.with_lr(header["estimator"]["lr"])
     blocks: list[Block] = []
     for extent in block_extents(probes, targets, header["block_size"]):
         if folder is not None and (folder / "blocks" / f"{extent.id}.npz").exists():
@@ -252,6 +256,12 @@ def _check_same(folder: Path, stored: Mapping[str, Any], identity: Mapping[str, 
                 f"expected {folder} to hold the same matrix, got one with other {name} "
                 f"({stored.get(name)!r}, now {value!r}); choose another folder"
             )
+
+
+def _check_collates(model: nn.Module, samples: pd.DataFrame, batch_size: int) -> None:
+    """Let the model refuse what it cannot read before anything is measured."""
+    for start in range(0, len(samples), batch_size):
+        protocol.collate(model, samples.iloc[start : start + batch_size])
 
 
 def _with_probabilities(model: nn.Module, samples: pd.DataFrame, batch_size: int) -> pd.DataFrame:

@@ -1,7 +1,7 @@
 """Readouts: the number read on a target before and after a probe is learned."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ class Readout:
         name: what the matrix and the axes call it.
         unit: of the number, and so of the gain.
         read: model and batch to B numbers.
+        needs: the method of the model that it is read with.
         higher_is_better: whether a positive gain means that the target became more likely; every readout
             here is oriented so.
     """
@@ -30,6 +31,7 @@ class Readout:
     name: str
     unit: str
     read: Callable[[Any, Batch], Tensor]
+    needs: str = "log_prob"
     higher_is_better: bool = True
 
     def describe(self) -> dict[str, Any]:
@@ -37,9 +39,14 @@ class Readout:
         return {"name": self.name, "unit": self.unit, "higher_is_better": self.higher_is_better}
 
 
-def _log_prob(model: Any, batch: Batch) -> Tensor:
-    values: Tensor = model.log_prob(batch)
-    return values
+def _method(name: str) -> Callable[[Any, Batch], Tensor]:
+    """What the model's own method reads."""
+
+    def read(model: Any, batch: Batch) -> Tensor:
+        values: Tensor = getattr(model, name)(batch)
+        return values
+
+    return read
 
 
 def _logit(model: Any, batch: Batch) -> Tensor:
@@ -47,40 +54,47 @@ def _logit(model: Any, batch: Batch) -> Tensor:
     return logits.gather(1, batch["label"][:, None]).squeeze(1)
 
 
-def _margin(model: Any, batch: Batch) -> Tensor:
+def _margin_above_runner_up(model: Any, batch: Batch) -> Tensor:
     logits: Tensor = model.logits(batch).double()
     label = batch["label"][:, None]
     runner_up = logits.scatter(1, label, -torch.inf).amax(1)
     return logits.gather(1, label).squeeze(1) - runner_up
 
 
-READOUTS: dict[str, Readout] = {
-    readout.name: readout
-    for readout in (
-        Readout(name="log_prob", unit="nats", read=_log_prob),
-        Readout(name="logit", unit="logits", read=_logit),
-        Readout(name="margin", unit="logits", read=_margin),
-    )
-}
-"""`log_prob` of the sample; `logit` of its label; `margin` of its label's logit above the runner-up's."""
+READOUTS = (
+    Readout(name="log_prob", unit="nats", read=_method("log_prob"), needs="log_prob"),
+    Readout(name="span_log_prob", unit="nats", read=_method("span_log_prob"), needs="span_log_prob"),
+    Readout(name="logit", unit="logits", read=_logit, needs="logits"),
+    Readout(name="margin", unit="logits", read=_margin_above_runner_up, needs="logits"),
+    Readout(name="margin", unit="nats", read=_method("margin"), needs="margin"),
+)
+"""`log_prob` of the sample, of a text a token; `span_log_prob` of its marked span; `logit` of its label; `margin` of
+its label's logit above the runner-up's, or of a text above its foil."""
+
+NAMES = tuple(dict.fromkeys(readout.name for readout in READOUTS))
+"""A readout of one name may be taken from models of several kinds."""
 
 
 def find(readout: str | Readout, model: nn.Module) -> Readout:
-    """The readout of that name, if the model can give it.
+    """The readout of that name that the model can give.
 
     Raises:
-        ValueError: there is no such readout, or it needs `logits` and the model has none.
+        ValueError: there is no such readout, or the model lacks the method that it needs.
     """
     if isinstance(readout, Readout):
         return readout
-    if readout not in READOUTS:
-        raise ValueError(f"expected a readout among {', '.join(READOUTS)}, got {readout!r}")
-    if readout != "log_prob" and not callable(getattr(model, "logits", None)):
+    named = [known for known in READOUTS if known.name == readout]
+    if not named:
+        raise ValueError(f"expected a readout among {', '.join(NAMES)}, got {readout!r}")
+    given = [known for known in named if callable(getattr(model, known.needs, None))]
+    if not given:
+        needs = " or ".join(f"{known.needs}(batch)" for known in named)
         raise ValueError(
-            f"expected a model with logits(batch) for the readout {readout!r}, got {type(model).__name__}; "
+            f"expected a model with {needs} for the readout {readout!r}, got {type(model).__name__}; "
             "use log_prob or add the method"
         )
-    return READOUTS[readout]
+    unit = getattr(model, "units", {}).get(readout, given[0].unit)
+    return replace(given[0], unit=unit)
 
 
 class Reader:

@@ -2,17 +2,20 @@
 
 Columns every score may use, all but `id` optional:
 
-========  ==============================================================================
-id        unique text; probe and target are the same sample exactly when their ids agree
-label     class of the sample
-group     name of its quality or role, e.g. "clean" or "noise 0.5"
-source    id of what the sample was made from; cells of equal source are left out of scores
-sigma     standard deviation of the noise added, 0 for a clean sample; clean ones set the step size
-draw      number of the noise draw; 0 serves as probe and target, further ones for invariance
-world     the draw of nonce words; blocks of the matrix never cross worlds
-prob_<c>  probability of class c under the base model; `measure` adds them where the model has `logits`
-========  ==============================================================================
+==============  ==============================================================================
+id              unique text; probe and target are the same sample exactly when their ids agree
+label           class of the sample
+group           name of its quality or role, e.g. "clean" or "noise 0.5"
+source          id of what the sample was made from; cells of equal source are left out of scores
+sigma           standard deviation of the noise added, 0 for a clean sample; clean ones set the step size
+draw            number of the noise draw; 0 serves as probe and target, further ones for invariance
+text            what a language model reads, one statement a line
+num_statements  lines of the text; samples of one statement set the step size
+world           the draw of nonce words; blocks of the matrix never cross worlds
+prob_<c>        probability of class c under the base model; `measure` adds them where the model has `logits`
+==============  ==============================================================================
 
+The samples of a language domain have further columns: see `influence.data.worlds.worlds`.
 Columns that hold arrays are inputs: they reach the model and stay out of saved tables.
 """
 

@@ -43,12 +43,13 @@ class StepSize:
 
 
 def clean_probes(probes: pd.DataFrame) -> pd.DataFrame:
-    """The probes whose median self-gain sets the step size: those without noise, at most `MAX_PROBES`."""
-    clean = probes[probes["sigma"] == 0] if "sigma" in probes else probes
-    if len(clean) == 0:
-        raise ValueError("expected clean probes (sigma 0) to search the step size on, got none; set estimator.lr")
-    kept = np.unique(np.linspace(0, len(clean) - 1, min(len(clean), MAX_PROBES)).round().astype(int))
-    return clean.iloc[kept]
+    """The probes whose median self-gain sets the step size: of one statement, without noise, at most `MAX_PROBES`."""
+    for column, wanted, what in (("sigma", 0, "clean probes (sigma 0)"), ("num_statements", 1, "probes of one statement")):
+        probes = probes[probes[column] == wanted] if column in probes else probes
+        if len(probes) == 0:
+            raise ValueError(f"expected {what} to search the step size on, got none; set estimator.lr")
+    kept = np.unique(np.linspace(0, len(probes) - 1, min(len(probes), MAX_PROBES)).round().astype(int))
+    return probes.iloc[kept]
 
 
 def find_step_size(

@@ -4,6 +4,7 @@ import inspect
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from torch import nn
 
 from influence.estimators.protocol import Row, check_step_size
+from influence.estimators.statements import check_statements, lessons
 from influence.isolation import Isolation, select_parameters
 from influence.models.protocol import Batch, collate
 from influence.readout import Reader, SelfReader
@@ -39,12 +41,14 @@ class FineTune:
         optimizer_options: its further arguments, e.g. {"momentum": 0.9}; weight decay is 0 unless given.
         lr: learning rate; or
         self_gain: the median self-gain, nats, that the learning rate is to be searched for.
-        num_steps: optimiser steps on the probe.
-        parameters: shell patterns of the parameter names to learn; None for all.
+        num_steps: optimiser steps on the probe; where its statements are learned in sequence, on each of them.
+        statements: how a probe of several statements is learned, a key of `STATEMENTS`.
+        parameters: shell patterns of the parameter names to learn; None for all that require a gradient.
         train_mode: learn with dropout and batch statistics alive; by default in eval mode.
 
     Raises:
-        ValueError: an unknown optimiser or option, a negative number of steps, or not exactly one step size.
+        ValueError: an unknown optimiser, option or way to learn statements, a negative number of steps, or not exactly
+            one step size.
     """
 
     optimizer: str = "sgd"
@@ -52,12 +56,14 @@ class FineTune:
     lr: float | None = None
     self_gain: float | None = None
     num_steps: int = 1
+    statements: str = "together"
     parameters: Sequence[str] | None = None
     train_mode: bool = False
     name = "finetune"
 
     def __post_init__(self) -> None:
         check_step_size(self.lr, self.self_gain)
+        check_statements(self.statements)
         if self.optimizer not in OPTIMIZERS:
             raise ValueError(f"expected an optimizer among {', '.join(sorted(OPTIMIZERS))}, got {self.optimizer!r}")
         known = set(inspect.signature(OPTIMIZERS[self.optimizer]).parameters) - {"params", "lr"}
@@ -85,22 +91,16 @@ class FineTune:
             options.setdefault("weight_decay", 0.0)
         return kind(parameters, lr=self.lr, **options)  # type: ignore[call-arg]
 
-    def learn(self, model: Any, batch: Batch, parameters: Sequence[nn.Parameter]) -> str:
-        """Take the steps on `batch`, in place; return why they failed, or ""."""
+    def learn(self, model: Any, batches: Sequence[Batch], parameters: Sequence[nn.Parameter]) -> str:
+        """Take `num_steps` steps on each batch in turn, in place; return why they failed, or ""."""
         if self.num_steps == 0:
             return ""
         optimizer = self.make_optimizer(parameters)
-
-        def closure() -> float:
-            optimizer.zero_grad()
-            loss = model.loss(batch).sum()
-            loss.backward()
-            return float(loss.detach())
-
-        for step in range(1, self.num_steps + 1):
-            loss = optimizer.step(closure)
+        steps = [batch for _ in range(self.num_steps) for batch in batches]
+        for number, batch in enumerate(steps, start=1):
+            loss = optimizer.step(partial(_descend, model, batch, optimizer))
             if not math.isfinite(loss):
-                return f"diverged at step {step}: the loss is {loss}; lower the step size"
+                return f"diverged at step {number}: the loss is {loss}; lower the step size"
         return ""
 
     def rows(self, model: nn.Module, probes: pd.DataFrame, targets: Reader, *, seed: int = 0) -> Iterator[Row]:
@@ -115,7 +115,8 @@ class FineTune:
             itself = SelfReader(probe, targets)
             with isolation.use(train_mode=self.train_mode, learn=parameters):
                 torch.manual_seed(derive(seed, "finetune", probe_id))
-                failure = self.learn(model, collate(model, probe), parameters)
+                batches = [collate(model, lesson) for lesson in lessons(probe, self.statements)]
+                failure = self.learn(model, batches, parameters)
                 if failure:
                     row = Row.failed(len(targets.before), failure)
                 else:
@@ -124,3 +125,11 @@ class FineTune:
             if not failure and not (np.isfinite(row.gain_T).all() and np.isfinite(row.self_gain)):
                 row = Row.failed(len(row.gain_T), "diverged: a readout is not finite; lower the step size")
             yield row
+
+
+def _descend(model: Any, batch: Batch, optimizer: torch.optim.Optimizer) -> float:
+    """Fresh gradients of the summed loss of a batch, and the loss."""
+    optimizer.zero_grad()
+    loss = model.loss(batch).sum()
+    loss.backward()
+    return float(loss.detach())

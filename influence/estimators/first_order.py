@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from influence.estimators.protocol import Row, check_step_size
+from influence.estimators.statements import check_statements, lessons
 from influence.isolation import Isolation, select_parameters
 from influence.models.protocol import collate
 from influence.readout import Reader
@@ -51,20 +52,24 @@ class FirstOrder:
         optimizer: a key of `DIRECTIONS`.
         lr: learning rate; or
         self_gain: the median self-gain, nats, that the learning rate is to be searched for.
-        parameters: shell patterns of the parameter names to learn; None for all.
+        statements: what of a probe of several statements is learned, a key of `STATEMENTS`; to first order a sequence
+            is the sum of first steps on each.
+        parameters: shell patterns of the parameter names to learn; None for all that require a gradient.
 
     Raises:
-        ValueError: an unknown optimiser, or not exactly one step size.
+        ValueError: an unknown optimiser or way to learn statements, or not exactly one step size.
     """
 
     optimizer: str = "sgd"
     lr: float | None = None
     self_gain: float | None = None
+    statements: str = "together"
     parameters: Sequence[str] | None = None
     name = "first_order"
 
     def __post_init__(self) -> None:
         check_step_size(self.lr, self.self_gain)
+        check_statements(self.statements)
         if self.optimizer not in DIRECTIONS:
             raise ValueError(
                 f"expected a first-order optimizer among {', '.join(DIRECTIONS)}, got {self.optimizer!r}; "
@@ -89,21 +94,16 @@ class FirstOrder:
         bytes_a_probe = sum(parameter.numel() * parameter.element_size() for parameter in parameters)
         held = max(1, HELD_BYTES // bytes_a_probe)
 
-        def loss(batch: Any) -> Tensor:
-            log_likelihood: Tensor = -model.loss(batch).sum()  # type: ignore[operator]
-            return log_likelihood
-
         def read(batch: Any) -> Tensor:
             return targets.readout.read(model, batch).sum()
 
         for start in range(0, len(probes), held):
-            group = probes.iloc[start : start + held]
-            batches = [collate(model, group.iloc[[position]]) for position in range(len(group))]
+            group = [probes.iloc[[position]] for position in range(start, min(start + held, len(probes)))]
             with isolation.use(learn=parameters):
-                steps_D = [DIRECTIONS[self.optimizer](_gradient(loss, batch, parameters)) for batch in batches]
+                steps_D = [self._step(model, probe, parameters) for probe in group]
                 self_gain_P = [
-                    float(step_D @ _gradient(read, batch, parameters))
-                    for step_D, batch in zip(steps_D, batches, strict=True)
+                    float(step_D @ _gradient(read, collate(model, probe), parameters))
+                    for step_D, probe in zip(steps_D, group, strict=True)
                 ]
                 gain_PT = np.empty((len(group), len(targets.before)))
                 for target in range(len(targets.before)):
@@ -111,12 +111,23 @@ class FirstOrder:
                     # One by one: the bits of a matrix product depend on how many probes share it.
                     gain_PT[:, target] = [float(step_D @ gradient_D) for step_D in steps_D]
             assert self.lr is not None
-            for probe_id, gain_T, self_gain in zip(group["id"], gain_PT, self_gain_P, strict=True):
-                position = targets.position.get(probe_id)
+            for probe, gain_T, self_gain in zip(group, gain_PT, self_gain_P, strict=True):
+                position = targets.position.get(probe["id"].iloc[0])
                 yield Row(
                     gain_T=self.lr * gain_T,
                     self_gain=self.lr * float(self_gain if position is None else gain_T[position]),
                 )
+
+    def _step(self, model: Any, probe: pd.DataFrame, parameters: Sequence[nn.Parameter]) -> Float[Tensor, " D"]:
+        """What a learning rate of 1 would add to the parameters."""
+
+        def gain(batch: Any) -> Tensor:
+            log_likelihood: Tensor = -model.loss(batch).sum()
+            return log_likelihood
+
+        batches = [collate(model, lesson) for lesson in lessons(probe, self.statements)]
+        directions = [DIRECTIONS[self.optimizer](_gradient(gain, batch, parameters)) for batch in batches]
+        return sum(directions[1:], start=directions[0])
 
 
 def _gradient(function: Callable[[Any], Tensor], batch: Any, parameters: Sequence[nn.Parameter]) -> Float[Tensor, " D"]:

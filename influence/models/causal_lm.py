@@ -4,7 +4,7 @@ A text is a start token and the ids of the text alone with the space that a word
 prompt it keeps these ids. A text of several statements has one a line. Scored are the ids after the start token:
 never the prompt, never padding.
 
-Suffixes beside those of `influence.arrays`: R rows (texts of a batch, or statements), L positions, V words.
+Suffixes beside those of `influence.arrays`: R rows (texts of a batch), L positions, V words.
 """
 
 import json
@@ -29,14 +29,6 @@ HELD_LOGITS = 2**27
 
 HELD_LOG_PROBS = 2**20
 """Log-probabilities in float64 at once, 8 MiB: more leave the processor's cache and take three times as long."""
-
-STATEMENTS: dict[str, Callable[[str], list[str]]] = {
-    "together": lambda text: text.split("\n"),
-    "joined": lambda text: [text],
-    "last_only": lambda text: text.split("\n")[-1:],
-}
-"""The texts that a probe is learned by, in one step on the sum of their losses: each of its statements, all as the
-one text that is read, or only the last of them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,30 +106,28 @@ class CausalLM(pl.LightningModule):
     Args:
         network: as `influence.models.sources.load` gives it.
         tokenizer: the network's.
-        statements: a key of `STATEMENTS`: how a probe of several statements is learned.
         lora: settings of `peft.LoraConfig`, e.g. {"r": 8}, to learn low-rank adapters in place of the weights; by
             default on every linear layer. The network is changed in place.
         seed: of the adapters' initial weights.
         lr: learning rate of base training (AdamW without weight decay); fine-tuning brings its own optimiser.
 
     Raises:
-        ValueError: an unknown way to learn statements, or a tokenizer with neither BOS nor EOS.
+        ValueError: a tokenizer with neither BOS nor EOS.
         ModuleNotFoundError: `lora` without peft.
     """
+
+    units = {"log_prob": "nats per token"}  # noqa: RUF012 - a constant
 
     def __init__(
         self,
         network: Network,
         tokenizer: Tokenizer,
         *,
-        statements: str = "together",
         lora: Mapping[str, Any] | None = None,
         seed: int = 0,
         lr: float = 1e-5,
     ) -> None:
         super().__init__()
-        if statements not in STATEMENTS:
-            raise ValueError(f"expected statements learned {', '.join(STATEMENTS)}, got {statements!r}; choose one")
         starts = {"BOS": tokenizer.bos_token_id, "EOS": tokenizer.eos_token_id}
         if set(starts.values()) == {None}:
             raise ValueError(
@@ -146,7 +136,7 @@ class CausalLM(pl.LightningModule):
         self.starts_with = "BOS" if starts["BOS"] is not None else "EOS"
         self.start: int = starts[self.starts_with]
         self.network = network if lora is None else _with_adapters(network, lora, seed)
-        self.tokenizer, self.statements, self.lora, self.lr = tokenizer, statements, lora, lr
+        self.tokenizer, self.lora, self.lr = tokenizer, lora, lr
         self.context: int | None = getattr(network.config.get_text_config(), "max_position_embeddings", None)
         # Some tokenizers put a space before every text (Llama 2, Phi 3): a second would be a token of its own.
         spaced = "".join(tokenizer.convert_ids_to_tokens(self.token_ids("a"))).startswith(("▁", "Ġ"))
@@ -154,10 +144,9 @@ class CausalLM(pl.LightningModule):
         self.eval()
 
     def describe(self) -> dict[str, Any]:
-        """What decides the numbers beside the weights: the start token, the way of learning, and the precision."""
+        """What decides the numbers beside the weights: the start token, adapters, and the precision."""
         return {
             "starts_with": self.starts_with,
-            "statements": self.statements,
             "lora": None if self.lora is None else dict(self.lora),
             "dtype": str(next(self.network.parameters()).dtype).removeprefix("torch."),
         }
@@ -172,7 +161,7 @@ class CausalLM(pl.LightningModule):
         return self.token_ids(self.space + text)
 
     def collate(self, samples: pd.DataFrame) -> Batch:
-        """A batch of texts, of the statements to learn them by, and of marked spans and foils where there are any.
+        """A batch of texts, and of their marked spans and foils where there are any.
 
         Raises:
             ValueError: no column `text`, an empty text, one longer than the context, or a span outside its text.
@@ -181,16 +170,7 @@ class CausalLM(pl.LightningModule):
             raise ValueError(f"expected a column `text` in the samples, got {list(samples.columns)}; add one")
         texts = list(zip(samples["id"], samples["text"], strict=True))
         rows = [self._row(text, sample) for sample, text in texts]
-        learned = [
-            (position, self._row(statement, sample))
-            for position, (sample, text) in enumerate(texts)
-            for statement in STATEMENTS[self.statements](text)
-        ]
-        batch: dict[str, Any] = {
-            "text": Texts.padded(rows),
-            "learned": Texts.padded([row for _, row in learned]),
-            "learned_of": torch.tensor([position for position, _ in learned]),
-        }
+        batch = {"text": Texts.padded(rows)}
         if "spans" in samples:
             spans = [json.loads(spans) for spans in samples["spans"]]
             if all(spans):
@@ -221,10 +201,8 @@ class CausalLM(pl.LightningModule):
         return joined
 
     def loss(self, batch: Batch) -> Float[Tensor, " B"]:
-        """Sum over the statements of each sample of the mean over their tokens of -log p, nats."""
-        learned: Texts = batch["learned"]
-        loss_R = -total_log_prob(self.network, learned) / learned.scored_RL.sum(1)
-        return loss_R.new_zeros(len(batch["text"].ids_RL)).index_add(0, batch["learned_of"], loss_R)
+        """Mean over the tokens of each text of -log p, nats."""
+        return -self.log_prob(batch)
 
     def log_prob(self, batch: Batch) -> Float[Tensor, " B"]:
         """Mean log-probability of the tokens of each text, nats per token (Matelsky et al. 2024, Eq. 7)."""
@@ -264,8 +242,10 @@ class CausalLM(pl.LightningModule):
 
     def _row(self, text: object, sample: object) -> list[int]:
         """The start token and the ids of a text."""
-        if not isinstance(text, str) or not text.strip():
-            raise ValueError(f"expected text in sample {sample!r}, got {text!r}; write some or remove the line")
+        if not isinstance(text, str) or not all(line.strip() for line in text.split("\n")):
+            raise ValueError(
+                f"expected text in every line of sample {sample!r}, got {text!r}; write some or remove the line"
+            )
         row = [self.start, *self.text_ids(text)]
         if self.context is not None and len(row) > self.context:
             raise ValueError(

@@ -16,9 +16,13 @@ Batch: TypeAlias = Any
 class Model(Protocol):
     """An `nn.Module` with two methods, each giving one number a sample.
 
-    A model may also have `logits(batch) -> [B, C]` (then the readouts `logit` and `margin` exist and the base
-    model's class probabilities are kept beside the matrix) and `collate(samples: DataFrame) -> batch` (else
-    `stack_columns` makes one).
+    A model may also have
+
+    - `logits(batch) -> [B, C]`: then the readouts `logit` and `margin` exist, and the base model's class
+      probabilities are kept beside the matrix;
+    - `collate(samples: DataFrame) -> batch`, else `stack_columns` makes one;
+    - `units`: the unit of a readout by its name, where it is not the usual one;
+    - `describe() -> dict`: what decides its numbers beside its weights, kept with the matrix.
     """
 
     def loss(self, batch: Batch) -> Float[Tensor, " B"]:

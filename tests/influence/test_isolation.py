@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from influence import FineTune, measure
-from influence.isolation import Isolation
+from influence.isolation import Isolation, select_parameters
 from tests.small import random_samples
 
 ROOT = Path(__file__).parents[2]
@@ -115,3 +115,11 @@ def test_the_scope_lets_the_named_parameters_alone_learn(model):
         assert not any(module.training for module in model.modules())
         model.linear.bias.data.fill_(float("nan"))
     assert torch.isfinite(model.linear.bias).all()
+
+
+def test_frozen_parameters_stay_frozen_unless_they_are_named(model):
+    named = dict(model.named_parameters())
+    assert {id(parameter) for parameter in select_parameters(model, None)} == {
+        id(parameter) for name, parameter in named.items() if name != "linear.bias"
+    }
+    assert select_parameters(model, ["linear.bias"])[0] is named["linear.bias"]

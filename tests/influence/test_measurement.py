@@ -10,8 +10,9 @@ from torch import nn
 
 from influence import FineTune, FirstOrder, InfluenceMatrix, measure
 from influence.measurement import block_extents, estimate_seconds, measure_block
+from influence.models.protocol import stack_columns
 from influence.provenance import weights_digest
-from influence.readout import READOUTS, Reader, Readout
+from influence.readout import Reader, Readout, find
 from tests import oracles
 from tests.small import NUM_CLASSES, SoftmaxRegression, max_relative_error, random_samples, ready, relu_cnn
 
@@ -158,7 +159,7 @@ class TestSameNumbers:
                 targets,
                 extent,
                 estimator=estimator,
-                readout=READOUTS["log_prob"],
+                readout=find("log_prob", model),
                 seed=0,
                 batch_size=512,
                 progress=lambda done, total: None,
@@ -372,7 +373,7 @@ class TestEstimatedTime:
         digest = weights_digest(model)
         estimated = estimate_seconds(model, many, targets, estimator=estimator)
         assert weights_digest(model) == digest
-        reader = Reader(model, targets, READOUTS["log_prob"], batch_size=512)
+        reader = Reader(model, targets, find("log_prob", model), batch_size=512)
         start = model.clock
         list(estimator.rows(model, many, reader))
         assert estimated == model.clock - start
@@ -397,8 +398,8 @@ def test_what_cannot_be_measured_is_refused(probes, targets):
         measure(ready(relu_cnn), probes[:0], estimator=estimator)
     with pytest.raises(ValueError, match="expected unique ids in the target table, got 'target1' more than once"):
         measure(ready(relu_cnn), probes, targets.iloc[[1, 0, 1]], estimator=estimator)
-    with pytest.raises(ValueError, match=r"expected a model with logits\(batch\) for the readout 'margin'"):
-        measure(OnlyTheProtocol(), probes, estimator=estimator, readout="margin")
+    with pytest.raises(ValueError, match=r"expected a model with logits\(batch\) for the readout 'logit'"):
+        measure(OnlyTheProtocol(), probes, estimator=estimator, readout="logit")
 
 
 def test_the_estimator_is_kept_with_the_matrix(probes):
@@ -416,3 +417,28 @@ def test_the_noise_floor_is_at_least_the_resolution_of_the_model(probes, targets
     floor = measure(model, probes, targets, estimator=FineTune(lr=0.1), batch_size=1).provenance["noise_floor"]
     before_T = model.log_prob(oracles.image_batch(targets)).detach().numpy()
     assert floor == pytest.approx(2**-23 * np.sqrt(np.mean(before_T.astype(float) ** 2)), rel=1e-3)
+
+
+class Choosy(SoftmaxRegression):
+    """Says what it is, and refuses a sample."""
+
+    def describe(self):
+        return {"dialect": "first"}
+
+    def collate(self, samples):
+        if (samples["id"] == "probe2").any():
+            raise ValueError("expected short samples, got probe2")
+        return stack_columns(samples)
+
+
+def test_what_a_model_cannot_read_is_refused_before_anything_is_measured(probes, tmp_path):
+    with pytest.raises(ValueError, match="expected short samples, got probe2"):
+        measure(ready(Choosy), probes, estimator=FineTune(lr=0.1), block_size=1, folder=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_models_own_description_decides_too(probes, tmp_path, monkeypatch):
+    measure(ready(Choosy), probes[:1], estimator=FineTune(lr=0.1), folder=tmp_path)
+    monkeypatch.setattr(Choosy, "describe", lambda self: {"dialect": "second"})
+    with pytest.raises(ValueError, match=r"to hold the same matrix, got one with other model \(\{'dialect': 'first'\}"):
+        measure(ready(Choosy), probes[:1], estimator=FineTune(lr=0.1), folder=tmp_path)

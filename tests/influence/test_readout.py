@@ -1,10 +1,12 @@
+from typing import ClassVar
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from torch import nn
 
-from influence.readout import READOUTS, Reader, SelfReader, class_probabilities, find
+from influence.readout import Reader, SelfReader, class_probabilities, find
 
 
 class Table(nn.Module):
@@ -36,7 +38,7 @@ def samples() -> pd.DataFrame:
 
 
 def reader(model: nn.Module, samples: pd.DataFrame, readout: str = "log_prob", batch_size: int = 2) -> Reader:
-    return Reader(model, samples, READOUTS[readout], batch_size=batch_size)
+    return Reader(model, samples, find(readout, model), batch_size=batch_size)
 
 
 @pytest.mark.parametrize(
@@ -150,12 +152,28 @@ def test_probabilities_need_a_classifier(samples):
 
 
 def test_a_readout_that_cannot_be_had_is_refused():
-    with pytest.raises(ValueError, match="expected a readout among log_prob, logit, margin, got 'accuracy'"):
+    names = "log_prob, span_log_prob, logit, margin"
+    with pytest.raises(ValueError, match=f"expected a readout among {names}, got 'accuracy'"):
         find("accuracy", Table())
-    for readout in ("logit", "margin"):
-        sentence = (
-            rf"expected a model with logits\(batch\) for the readout '{readout}', got WithoutScores; use log_prob"
-        )
+    needed = {
+        "span_log_prob": r"span_log_prob\(batch\)",
+        "logit": r"logits\(batch\)",
+        "margin": r"logits\(batch\) or margin\(batch\)",
+    }
+    for readout, needs in needed.items():
+        sentence = f"expected a model with {needs} for the readout '{readout}', got WithoutScores; use log_prob"
         with pytest.raises(ValueError, match=sentence):
             find(readout, WithoutScores())
+
+
+def test_a_readout_is_the_one_that_the_model_gives_in_its_unit():
+    class Pairs(WithoutScores):
+        units: ClassVar = {"log_prob": "nats per token"}
+
+        def margin(self, batch):
+            return batch["margin"]
+
+    assert find("margin", Table()).unit == "logits"
+    assert find("margin", Pairs()).unit == "nats"
+    assert find("log_prob", Pairs()).unit == "nats per token"
     assert find("log_prob", WithoutScores()).unit == "nats"

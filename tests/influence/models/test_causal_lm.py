@@ -11,6 +11,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from influence import FineTune, FirstOrder, measure
+from influence.isolation import Isolation, select_parameters
 from influence.models import causal_lm
 from influence.models.causal_lm import CausalLM
 from influence.provenance import weights_digest
@@ -105,18 +106,6 @@ class TestLoss:
     def test_of_a_statement_is_minus_its_log_prob(self, model: CausalLM) -> None:
         batch = model.collate(texts(LINES[0], LINES[1], LINES[2]))
         np.testing.assert_allclose(numbers(model.loss(batch)), -numbers(model.log_prob(batch)), atol=1e-12)
-
-    def test_of_several_statements_is_the_sum(self, model: CausalLM) -> None:
-        measured = numbers(model.loss(model.collate(texts(LINES[2], LINES[3], LINES[0]))))
-        first, second = LINES[3].split("\n")
-        each = [-mean_log_prob(model, line).item() for line in (LINES[2], first, second, LINES[0])]
-        np.testing.assert_allclose(measured, [each[0], each[1] + each[2], each[3]], atol=1e-12)
-
-    def test_may_be_of_the_joined_text_or_of_the_last_statement(self) -> None:
-        for statements, learned in {"joined": LINES[3], "last_only": LINES[3].split("\n")[1]}.items():
-            model = tiny("llama", statements=statements)
-            measured = model.loss(model.collate(texts(LINES[3]))).item()
-            assert measured == pytest.approx(-mean_log_prob(model, learned).item(), abs=1e-12)
 
 
 class TestAfter:
@@ -256,6 +245,7 @@ class TestInfluence:
         matrix = measure(model, PROBES, TARGETS, estimator=estimator)
         for i in range(len(PROBES)):
             learned = copy.deepcopy(model)
+            learned.training_step = lambda batch, _, learned=learned: learned.loss(batch).sum()
             learned.configure_optimizers = lambda learned=learned: OPTIMIZERS[optimizer](list(learned.parameters()))
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the Trainer warns of what one step needs not
@@ -267,7 +257,8 @@ class TestInfluence:
                     enable_model_summary=False,
                     enable_progress_bar=False,
                 )
-                trainer.fit(learned, DataLoader([learned.collate(PROBES.iloc[[i]])], batch_size=None))
+                statements = texts(*PROBES["text"][i].split("\n"))
+                trainer.fit(learned, DataLoader([learned.collate(statements)], batch_size=None))
             gain_T = [(mean_log_prob(learned, line) - mean_log_prob(model, line)).item() for line in TARGETS["text"]]
             assert max_relative_error(matrix.gain[i], np.array(gain_T)) < RTOL
 
@@ -288,6 +279,31 @@ class TestInfluence:
         expected = np.array([[0.02 * float(probe @ target) for target in target_TD] for probe in probe_PD])
         matrix = measure(model, PROBES, TARGETS, estimator=FirstOrder(lr=0.02))
         assert max_relative_error(matrix.gain, expected) < RTOL
+
+    @pytest.mark.parametrize("optimizer", OPTIMIZERS)
+    @pytest.mark.parametrize(
+        ("how", "steps"),
+        {
+            "sequence": [[0], [1]],
+            "sequence_reversed": [[1], [0]],
+            "last_only": [[1]],
+            "joined": [["both"]],
+        }.items(),
+    )
+    def test_learns_statements_as_asked(self, how: str, steps: list, optimizer: str) -> None:
+        model = tiny("gemma3")
+        estimator = FineTune(optimizer=optimizer, lr=LR[optimizer], num_steps=2, statements=how)
+        matrix = measure(model, PROBES[:1], TARGETS, estimator=estimator)
+        both = PROBES["text"][0]
+        learned = copy.deepcopy(model)
+        optimizer_of_all = OPTIMIZERS[optimizer](list(learned.network.parameters()))
+        for step in steps * 2:
+            optimizer_of_all.zero_grad()
+            for part in step:
+                (-mean_log_prob(learned, both if part == "both" else both.split("\n")[part])).backward()
+            optimizer_of_all.step()
+        gain_T = [(mean_log_prob(learned, line) - mean_log_prob(model, line)).item() for line in TARGETS["text"]]
+        assert max_relative_error(matrix.gain[0], np.array(gain_T)) < RTOL
 
     def test_of_zero_steps_is_exactly_zero(self, model: CausalLM) -> None:
         matrix = measure(model, PROBES, TARGETS, estimator=FineTune(lr=0.02, num_steps=0))
@@ -318,8 +334,12 @@ class TestAdapters:
         learning = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
         assert len(learning) == 2 * 7 * 2  # two matrices on each of seven linear layers of each of two blocks
         assert all("lora_" in name for name in learning)
-        matrix = measure(model, PROBES, TARGETS, estimator=FineTune(lr=0.02, parameters=["*lora_*"]))
+        weights = {name: weight.clone() for name, weight in model.named_parameters()}
+        with Isolation(model).use(learn=select_parameters(model, None)):
+            assert {name for name, weight in model.named_parameters() if weight.requires_grad} == set(learning)
+        matrix = measure(model, PROBES, TARGETS, estimator=FineTune(lr=0.02))
         assert matrix.self_gain.min() > 0
+        assert all(torch.equal(weight, weights[name]) for name, weight in model.named_parameters())
 
     def test_need_peft(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "peft", None)
@@ -332,7 +352,7 @@ def test_is_in_eval_mode_and_has_the_optimizer_of_base_training() -> None:
     assert not any(module.training for module in model.modules())
     group = model.configure_optimizers().param_groups[0]
     assert (group["lr"], group["weight_decay"]) == (0.25, 0.0)
-    assert model.describe() == {"starts_with": "EOS", "statements": "together", "lora": None, "dtype": "float64"}
+    assert model.describe() == {"starts_with": "EOS", "lora": None, "dtype": "float64"}
 
 
 @pytest.mark.parametrize(
@@ -342,10 +362,10 @@ def test_is_in_eval_mode_and_has_the_optimizer_of_base_training() -> None:
             pd.DataFrame({"id": ["one"], "image": [0]}),
             r"expected a column `text` in the samples, got \['id', 'image'\]",
         ),
-        (texts("a mol", "  "), "expected text in sample 'text1', got '  '; write some"),
-        (texts("a mol\n"), "expected text in sample 'text0', got ''; write some or remove the line"),
-        (pd.DataFrame({"id": ["one"], "text": [float("nan")]}), "expected text in sample 'one', got nan"),
-        (texts("a mol", foil=[None]), "expected text in sample 'text0', got None"),
+        (texts("a mol", "  "), "expected text in every line of sample 'text1', got '  '; write some"),
+        (texts("a mol\n"), r"expected text in every line of sample 'text0', got 'a mol\\n'; write some or remove the line"),
+        (pd.DataFrame({"id": ["one"], "text": [float("nan")]}), "expected text in every line of sample 'one', got nan"),
+        (texts("a mol", foil=[None]), "expected text in every line of sample 'text0', got None"),
         (
             texts("a mol", "is " * CONTEXT + "a mol"),
             rf"expected texts of at most {CONTEXT} tokens with the start token, got \d+ in sample 'text1'; shorten it",
@@ -366,8 +386,3 @@ def test_a_text_may_fill_the_context_and_no_more(model: CausalLM) -> None:
         model.after(fits, model.token_ids(" a")[-1:])
     with pytest.raises(ValueError, match=f"got {CONTEXT + 1} in sample 'text0'"):
         model.collate(texts("a " * words + "mol"))
-
-
-def test_an_unknown_way_to_learn_statements_is_refused() -> None:
-    with pytest.raises(ValueError, match="expected statements learned together, joined, last_only, got 'first'"):
-        tiny("llama", statements="first")
