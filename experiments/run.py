@@ -59,9 +59,18 @@ def unless(given: object, otherwise: object) -> object:
     return otherwise if given is None else None
 
 
+def stored_lr(*, _parent_: DictConfig, _root_: DictConfig) -> float | None:
+    """The learning rate that the experiment stores for the optimizer, unless a self-gain is asked for."""
+    if not OmegaConf.is_interpolation(_parent_, "self_gain"):
+        return None
+    lr: float | None = _root_.step_sizes.get(_parent_.optimizer)
+    return lr
+
+
 OmegaConf.register_new_resolver("run_path", run_path, replace=True)
 OmegaConf.register_new_resolver("run_hash", lambda *, _root_: run_hash(_root_), replace=True)
 OmegaConf.register_new_resolver("unless", unless, replace=True)
+OmegaConf.register_new_resolver("stored_lr", stored_lr, replace=True)
 schema.register()
 # Torch's threads sleep while they wait: on a machine that is shared, spinning ones take the time of the working ones.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")

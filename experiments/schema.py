@@ -12,6 +12,12 @@ from experiments.tracking import TrackingConfig
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
+SELF_GAIN = 0.3
+"""The median self-gain, nats, at which claims are read and stored learning rates were found."""
+
+TINY_RANDOM = "tiny_random"
+"""Source of a language model with random weights, which says nothing about language."""
+
 
 class ImageSetName(Enum):
     """Image sets that the suite can read."""
@@ -41,6 +47,20 @@ class Pooling(Enum):
 
     max = "max"
     mean = "mean"
+
+
+class Style(Enum):
+    """How names are spelled: see `influence.data.words.draw_names`."""
+
+    paper = "paper"
+    matched = "matched"
+
+
+class Dtype(Enum):
+    """Precision of a language model's weights: see `influence.models.sources.load`."""
+
+    float32 = "float32"
+    bfloat16 = "bfloat16"
 
 
 class Device(Enum):
@@ -78,6 +98,17 @@ class ImagesConfig:
 
 
 @dataclass(kw_only=True)
+class DomainConfig:
+    """Worlds of a language domain: every item of each is a probe and a target."""
+
+    domain: str = MISSING  # name of a file of the folder, without .yaml
+    worlds: int = 10
+    style: Style = Style.paper
+    seed: int = 0  # of the names
+    folder: str = str(REPOSITORY / "conf" / "domain")
+
+
+@dataclass(kw_only=True)
 class OwnConfig:
     """A class or function of one's own: its import path, on the allow-list, and its arguments."""
 
@@ -108,6 +139,17 @@ class CNNConfig:
 
 
 @dataclass(kw_only=True)
+class CausalLMConfig:
+    """A language model: see `influence.models.sources.load` and `influence.models.causal_lm.CausalLM`."""
+
+    name: str = MISSING
+    source: str = MISSING  # gemma3-270m, a folder, or a name on the hub
+    revision: str | None = None
+    dtype: Dtype = Dtype.float32
+    lora: dict[str, Any] = field(default_factory=dict)  # settings of peft.LoraConfig; none learns all weights
+
+
+@dataclass(kw_only=True)
 class TrainerConfig:
     """Base training."""
 
@@ -126,6 +168,7 @@ class FineTuneConfig:
     lr: float | None = None
     self_gain: float | None = None
     num_steps: int = 1
+    statements: str = "together"
     parameters: list[str] | None = None
     train_mode: bool = False
 
@@ -138,7 +181,19 @@ class FirstOrderConfig:
     optimizer: str = "sgd"
     lr: float | None = None
     self_gain: float | None = None
+    statements: str = "together"
     parameters: list[str] | None = None
+
+
+@dataclass(kw_only=True)
+class PromptConfig:
+    """Prompted influence: see `influence.estimators.prompt.Prompt`."""
+
+    name: str = "prompt"
+    separator: str = "\n"
+    order: str = "given"
+    template: str = "{probe}"
+    baseline: str = "empty"
 
 
 @dataclass(kw_only=True)
@@ -168,6 +223,7 @@ class Config:
     model: Any = MISSING
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     estimator: Any = MISSING
+    step_sizes: dict[str, float] = field(default_factory=dict)  # learning rates by optimizer, at `SELF_GAIN`
     readout: ReadoutConfig = field(default_factory=ReadoutConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
@@ -177,11 +233,14 @@ class Config:
 
 SCHEMAS: dict[tuple[str, str], type] = {
     ("data", "images"): ImagesConfig,
+    ("data", "domain"): DomainConfig,
     ("data", "own"): OwnConfig,
     ("model", "cnn"): CNNConfig,
+    ("model", "causal_lm"): CausalLMConfig,
     ("model", "own"): OwnModelConfig,
     ("estimator", "finetune"): FineTuneConfig,
     ("estimator", "first_order"): FirstOrderConfig,
+    ("estimator", "prompt"): PromptConfig,
 }
 """Schema of each kind of a group; a file of conf/<group>/ names its kind in its defaults list."""
 
@@ -205,12 +264,13 @@ def check(cfg: DictConfig) -> Config:
         raise ValueError(f"expected a value for {', '.join(sorted(missing))}, got none; set it")
     config = OmegaConf.to_object(cfg)
     assert isinstance(config, Config)
-    step_size = (config.estimator.lr, config.estimator.self_gain)
-    if (step_size[0] is None) == (step_size[1] is None):
-        raise ValueError(
-            f"expected either estimator.lr or estimator.self_gain, got {step_size[0]} and {step_size[1]}; "
-            "set one and the other to null"
-        )
+    if not isinstance(config.estimator, PromptConfig):
+        step_size = (config.estimator.lr, config.estimator.self_gain)
+        if (step_size[0] is None) == (step_size[1] is None):
+            raise ValueError(
+                f"expected either estimator.lr or estimator.self_gain, got {step_size[0]} and {step_size[1]}; "
+                "set one and the other to null"
+            )
     if config.trainer.epochs < 0:
         raise ValueError(f"expected trainer.epochs of at least 0, got {config.trainer.epochs}; raise it")
     sizes = {
@@ -222,6 +282,21 @@ def check(cfg: DictConfig) -> Config:
     for name, size in sizes.items():
         if size is not None and size < 1:
             raise ValueError(f"expected {name} of at least 1, got {size}; raise it")
-    if isinstance(config.model, CNNConfig) and not isinstance(config.data, ImagesConfig):
-        raise ValueError("expected model=own for data=own, got the CNN; name your model's class with model._target_")
+    _check_fit(config)
     return config
+
+
+def _check_fit(config: Config) -> None:
+    """Refuse a model that cannot read the data, or one that knows no language."""
+    data, model = config.data, config.model
+    if isinstance(model, CNNConfig) and isinstance(data, OwnConfig):
+        raise ValueError("expected model=own for data=own, got the CNN; name your model's class with model._target_")
+    if isinstance(model, CNNConfig) and isinstance(data, DomainConfig):
+        raise ValueError("expected a language model for data=domain, got the CNN; set model=gemma3_270m or model=hf")
+    if isinstance(model, CausalLMConfig) and isinstance(data, ImagesConfig):
+        raise ValueError(f"expected texts for the language model {model.name}, got images; set data=domain")
+    if isinstance(model, CausalLMConfig) and model.source == TINY_RANDOM and not config.name.startswith("smoke"):
+        raise ValueError(
+            "expected a language model that has learned, got random weights, which are for smoke runs alone; "
+            "set model=gemma3_270m or model=hf"
+        )

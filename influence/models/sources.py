@@ -67,7 +67,7 @@ def load(
     """
     if dtype not in DTYPES:
         raise ValueError(f"expected dtype {' or '.join(DTYPES)}, got {dtype!r}; choose one")
-    transformers = _import("transformers")
+    transformers = import_text("transformers")
     path = embedded(folder, report=report) if source == EMBEDDED else _local(source, revision)
     settings = {"local_files_only": True, "trust_remote_code": False}
     try:
@@ -88,7 +88,7 @@ def load(
 
 def embedded(folder: Path, *, report: Callable[[str], object] = print) -> Path:
     """Folder of the embedded model, converted from its package where that has not been done."""
-    package = _import(PACKAGE)
+    package = import_text(PACKAGE)
     return convert_once(folder / EMBEDDED, _convert_gguf, key=package.EXPECTED_SHA256, report=report)
 
 
@@ -133,8 +133,8 @@ def convert_once(
 
 def _convert_gguf(folder: Path) -> None:
     """Assemble the package's GGUF file, dequantise it to float32 and save it as Hugging Face does."""
-    transformers, package = _import("transformers"), _import(PACKAGE)
-    _import("gguf")
+    transformers, package = import_text("transformers"), import_text(PACKAGE)
+    import_text("gguf")
     file = package.assemble(folder / package.MODEL_NAME)  # compares its SHA-256
     with _quiet(transformers):
         source = {"pretrained_model_name_or_path": folder, "gguf_file": file.name, "local_files_only": True}
@@ -152,7 +152,7 @@ def _local(source: str, revision: str | None) -> Path:
     """A folder as it is; of a name on the hub, the folder in the hub's cache, fetched where need be."""
     if Path(source).is_dir():
         return Path(source)
-    hub = _import("huggingface_hub")
+    hub = import_text("huggingface_hub")
     try:
         return Path(hub.snapshot_download(source, revision=revision, allow_patterns=FILES))
     except (OSError, ValueError) as error:
@@ -162,7 +162,7 @@ def _local(source: str, revision: str | None) -> Path:
         ) from None
 
 
-def _import(name: str) -> ModuleType:
+def import_text(name: str) -> ModuleType:
     """A package of the extra `text`."""
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # read when the hub's client is imported
     try:

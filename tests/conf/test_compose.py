@@ -18,6 +18,7 @@ def names(group: str) -> list[str]:
 
 
 EXPERIMENTS, SWEEPS = names("experiment"), names("sweep")
+TEXT_SWEEPS = ["learned_and_prompted", "lr_plateau_text", "self_gain_text"]
 OWN = ("model=own", "model._target_=thirdparty.Net", "data._target_=thirdparty.samples")
 """What `data=own` needs; it is named, and not built here."""
 
@@ -29,7 +30,7 @@ def checked(*overrides: str) -> schema.Config:
 
 
 def needs(data: str) -> tuple[str, ...]:
-    return OWN if data == "own" else ()
+    return {"own": OWN, "domain": ("model=gemma3_270m", "data.domain=transitivity")}.get(data, ())
 
 
 def jobs(sweep: str, *overrides: str) -> list[DictConfig]:
@@ -48,16 +49,40 @@ def test_every_group_is_composed_here():
 @pytest.mark.parametrize("data", names("data"))
 def test_every_estimator_on_every_data(data, estimator):
     config = checked(f"data={data}", f"estimator={estimator}", *needs(data))
-    assert config.estimator.name == estimator
-    assert isinstance(config.data, schema.OwnConfig if data == "own" else schema.ImagesConfig)
+    assert config.estimator.name == estimator.removesuffix("_adamw")
+    kinds = {"own": schema.OwnConfig, "domain": schema.DomainConfig}
+    assert isinstance(config.data, kinds.get(data, schema.ImagesConfig))
 
 
-@pytest.mark.parametrize("data", sorted(set(names("data")) - {"own"}))
-@pytest.mark.parametrize("model", names("model"))
+@pytest.mark.parametrize("data", sorted(set(names("data")) - {"own", "domain"}))
+@pytest.mark.parametrize("model", ["cnn", "own"])
 def test_every_model_on_every_image_set(model, data):
     config = checked(f"data={data}", f"model={model}", *(OWN[1:2] if model == "own" else ()))
     if model == "cnn":
         assert config.model.image_size == config.data.size
+
+
+@pytest.mark.parametrize("model", sorted(set(names("model")) - {"cnn", "own"}))
+def test_every_language_model_on_a_domain(model):
+    source = ("model.source=some/model",) if model == "hf" else ()
+    config = checked("name=smoke", "data=domain", "data.domain=transitivity", f"model={model}", *source)
+    assert isinstance(config.model, schema.CausalLMConfig)
+    assert config.model.lora == {}
+    assert config.model.name == (source[0].split("=")[1] if source else config.model.name)
+
+
+@pytest.mark.parametrize("experiment", ["fig2_transitivity", "demo_text"])
+def test_the_stored_learning_rate_gives_way_to_a_self_gain(experiment):
+    stored = composed(f"experiment={experiment}").step_sizes
+    for estimator, optimizer in (("finetune", "sgd"), ("finetune_adamw", "adamw")):
+        config = checked(f"experiment={experiment}", f"estimator={estimator}")
+        assert (config.estimator.lr, config.estimator.self_gain) == (stored[optimizer], None)
+    config = checked(f"experiment={experiment}", "estimator.self_gain=0.03")
+    assert (config.estimator.lr, config.estimator.self_gain) == (None, 0.03)
+    config = checked(f"experiment={experiment}", "estimator.lr=0.5")
+    assert (config.estimator.lr, config.estimator.self_gain) == (0.5, None)
+    config = checked(f"experiment={experiment}", "estimator.optimizer=rmsprop")  # none is stored
+    assert (config.estimator.lr, config.estimator.self_gain) == (None, 0.3)
 
 
 @pytest.mark.parametrize("readout", names("readout"))
@@ -94,7 +119,7 @@ def test_every_lab_note_names_its_command(kind):
 @pytest.mark.slow
 @pytest.mark.parametrize("sweep", SWEEPS)
 def test_every_job_of_a_sweep_has_a_folder_of_its_own(sweep):
-    made = jobs(sweep, "experiment=digits")
+    made = jobs(sweep, "experiment=unrelated" if sweep in TEXT_SWEEPS else "experiment=digits")
     for cfg in made:
         schema.check(cfg)
     assert len({run_hash(cfg) for cfg in made}) == len(made) > 1
@@ -103,9 +128,12 @@ def test_every_job_of_a_sweep_has_a_folder_of_its_own(sweep):
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 @pytest.mark.parametrize("sweep", SWEEPS)
 def test_every_sweep_of_every_experiment(experiment, sweep):
+    if (composed(f"experiment={experiment}").data.get("worlds") is not None) != (sweep in TEXT_SWEEPS):
+        return  # a sweep is of images or of texts
     cfg = composed(f"experiment={experiment}", f"sweep={sweep}", hydra=True)
     assert cfg.hydra.mode.name == "MULTIRUN"
-    assert cfg.name == (sweep if sweep == "lr_plateau" else experiment)
+    assert cfg.name in (sweep, experiment)
+    assert cfg.hydra.sweeper.params
 
 
 def test_a_single_run_and_a_job_of_a_sweep_share_their_folder(tmp_path):
@@ -119,7 +147,7 @@ def test_the_seed_goes_to_images_and_base_training():
     assert (config.data.probes.seed, config.data.targets.seed, config.trainer.seed) == (3, 3, 3)
 
 
-@pytest.mark.parametrize("estimator", names("estimator"))
+@pytest.mark.parametrize("estimator", sorted(set(names("estimator")) - {"prompt"}))
 def test_a_learning_rate_replaces_the_default_self_gain(estimator):
     config = checked(f"estimator={estimator}")
     assert (config.estimator.lr, config.estimator.self_gain) == (None, 0.3)
@@ -155,7 +183,7 @@ def test_a_wrong_setting_is_refused_while_composing(override, sentence):
     assert sentence in f"{caught.value} {caught.value.__cause__}"
 
 
-@pytest.mark.parametrize("override", ["data=cifar10", "experiment=fig9", "sweep=everything", "estimator=prompt"])
+@pytest.mark.parametrize("override", ["data=cifar10", "experiment=fig9", "sweep=everything", "estimator=guess"])
 def test_an_unknown_choice_is_refused_with_the_choices(override):
     group, name = override.split("=")
     with pytest.raises(MissingConfigException, match=f"(?s)Could not find '{group}/{name}'.*{names(group)[0]}"):

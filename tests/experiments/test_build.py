@@ -5,16 +5,20 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from safetensors.torch import save_model
 
-from experiments import build, schema
+from experiments import build, domains, schema
 from experiments.schema import Config
+from influence.data.worlds import worlds
 from influence.estimators.finetune import FineTune
 from influence.estimators.first_order import FirstOrder
+from influence.estimators.prompt import Prompt
 from influence.models.cnn import CNN
-from tests.experiments.commands import composed
+from influence.provenance import weights_digest
+from tests.experiments.commands import QUIET, composed
 
 
 def configured(*overrides: str) -> Config:
@@ -142,6 +146,44 @@ def test_targets_may_be_others_than_the_probes():
     assert len(probes) == 10 * 3 * (1 + 2 * 2)
 
 
+TEXT = ("name=smoke", "data=domain", "model=tiny_random", *QUIET)
+
+
+def test_texts_are_the_worlds_of_the_domain():
+    config = schema.check(composed(*TEXT, "data.domain=transitivity", "data.worlds=2", "seed=3"))
+    probes, targets = build.samples(config)
+    assert probes is targets
+    expected = worlds(domains.find("transitivity"), count=2, seed=3)
+    pd.testing.assert_frame_equal(probes, expected)
+
+
+def test_matched_names_are_drawn_for_the_models_tokenizer():
+    config = schema.check(composed(*TEXT, "data.domain=squares", "data.worlds=2", "data.style=matched"))
+    with pytest.raises(ValueError, match="expected token_ids for matched names, got None"):
+        build.samples(config)
+    asked = []
+    with pytest.raises(ValueError, match=r"expected 2 names of 3 tokens, .* give other counts"):
+        build.samples(config, lambda text: asked.append(text) or [0])
+    assert asked
+
+
+def test_an_unknown_domain_is_refused_with_the_known_ones():
+    config = schema.check(composed(*TEXT, "data.domain=logic"))
+    with pytest.raises(ValueError, match=r"expected a domain \(belongs_to, .*\), got 'logic'; correct it, or write"):
+        build.samples(config)
+
+
+def test_a_language_model_comes_with_its_weights(tmp_path):
+    pytest.importorskip("transformers", reason="expected transformers, of the extra `text`, got none")
+    config = schema.check(composed(*TEXT, "data.domain=squares", f"outputs={tmp_path}"))
+    model, record = build.base_model(build.initial_model(config), config, tmp_path / "models")
+    assert record == {"source": "tiny_random", "revision": None}
+    assert weights_digest(model) == weights_digest(build.initial_model(config))
+    adapted = build.initial_model(schema.check(composed(*TEXT, "data.domain=squares", "+model.lora.r=2")))
+    assert [name for name, weight in adapted.named_parameters() if weight.requires_grad and "lora_" not in name] == []
+    assert not (tmp_path / "models").exists()
+
+
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
     [
@@ -189,6 +231,8 @@ def test_every_setting_reaches_the_estimator():
     )
     first_order = configured("estimator=first_order", "estimator.optimizer=adam", "estimator.self_gain=0.1")
     assert build.estimator(first_order.estimator) == FirstOrder(optimizer="adam", self_gain=0.1)
+    prompt = configured("estimator=prompt", "estimator.order=reversed", "estimator.baseline=shuffled")
+    assert build.estimator(prompt.estimator) == Prompt(order="reversed", baseline="shuffled")
 
 
 @pytest.mark.parametrize(

@@ -23,8 +23,8 @@ def plain() -> tuple[str, str]:
 @pytest.mark.parametrize(
     ("experiment", "expected"),
     [
-        ("fig1_cnn", ("e5b6030e39a4", "6b6c3d3e9fed")),
-        ("digits", ("6de450f8dee3", "cfd239437df4")),
+        ("fig1_cnn", ("f450c0167857", "6b6c3d3e9fed")),
+        ("digits", ("ea5dc2a5c600", "cfd239437df4")),
     ],
 )
 def test_a_change_of_the_hash_is_noticed(experiment, expected):
@@ -100,6 +100,48 @@ def test_what_the_base_model_is_changes_both(override, plain):
     run, base = hashes("data=digits", override)
     assert run != plain[0]
     assert base != plain[1]
+
+
+TEXT = ("data=domain", "data.domain=transitivity", "model=hf", "model.source=some/model")
+
+
+def test_how_a_base_model_would_be_trained_is_no_matter_to_a_language_model():
+    assert hashes(*TEXT) == hashes(*TEXT, "trainer.epochs=9")
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["data.worlds=3", "data.style=matched", "data.seed=1", "data.domain=squares", "estimator=prompt", "seed=1"],
+)
+def test_what_is_said_changes_the_run_and_not_its_model(override):
+    before, after = hashes(*TEXT), hashes(*TEXT, override)
+    assert before[0] != after[0]
+    assert before[1] == after[1]
+
+
+@pytest.mark.parametrize("override", ["model.dtype=bfloat16", "model.revision=main", "+model.lora.r=8"])
+def test_another_language_model_changes_both(override):
+    assert not set(hashes(*TEXT)) & set(hashes(*TEXT, override))
+
+
+def test_a_domain_counts_by_the_content_of_its_file(tmp_path):
+    for folder, text in {"one": "about: it", "same": "about: it", "other": "about: that"}.items():
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "mine.yaml").write_text(text)
+    one, same, other = (
+        hashes(*TEXT, "data.domain=mine", f"data.folder={tmp_path / folder}") for folder in ("one", "same", "other")
+    )
+    assert one == same
+    assert one[0] != other[0]
+
+
+def test_a_folder_of_a_language_model_counts_by_its_content(tmp_path):
+    for folder, weight in {"one": 1.0, "same": 1.0, "other": 2.0}.items():
+        (tmp_path / folder).mkdir()
+        save_file({"weight": np.array([weight])}, tmp_path / folder / "model.safetensors")
+    one, same, other = (hashes(*TEXT, f"model.source={tmp_path / folder}") for folder in ("one", "same", "other"))
+    assert one == same
+    assert not set(one) & set(other)
 
 
 def test_a_setting_counts_as_the_number_that_it_is():

@@ -28,6 +28,19 @@ def test_the_checked_configuration_is_typed():
             ["data=own", "data._target_=a.b", "model.image_size=8"],
             "expected model=own for data=own, got the CNN; name your model's class with model._target_",
         ),
+        (
+            ["data=domain", "data.domain=transitivity"],
+            "expected a language model for data=domain, got the CNN; set model=gemma3_270m or model=hf",
+        ),
+        (
+            ["model=gemma3_270m"],
+            "expected texts for the language model Gemma 3 270M, got images; set data=domain",
+        ),
+        (
+            ["experiment=fig2_transitivity", "model=tiny_random"],
+            "expected a language model that has learned, got random weights, which are for smoke runs alone; "
+            "set model=gemma3_270m or model=hf",
+        ),
         (["trainer.batch_size=0"], "expected trainer.batch_size of at least 1, got 0; raise it"),
         (["engine.batch_size=0"], "expected engine.batch_size of at least 1, got 0; raise it"),
         (["engine.block_size=-1"], "expected engine.block_size of at least 1, got -1; raise it"),
