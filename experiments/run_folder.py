@@ -18,7 +18,8 @@ class RunFolder:
     """`outputs/<name>/<hash>/`.
 
     It holds `config.yaml`, `run.json` (status, times, error), the matrix (`matrix.json`, `probes.parquet`,
-    `targets.parquet`, `blocks/`), `samples.npz`, `scores.parquet`, `scores.json` and `figures/`.
+    `targets.parquet` where the targets are others, `blocks/`), `samples.npz` of images, `scores.parquet`,
+    `scores.json` and `figures/`.
     """
 
     def __init__(self, path: Path) -> None:

@@ -4,7 +4,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -250,7 +250,7 @@ class InfluenceMatrix:
         """
         folder = Path(folder)
         header = read_header(folder)
-        tables = pd.read_parquet(folder / "probes.parquet"), pd.read_parquet(folder / "targets.parquet")
+        tables = read_tables(folder)
         needed = list(header["blocks"])
         if probes is not None:
             wanted = _positions(tables[0], probes)
@@ -279,9 +279,19 @@ class InfluenceMatrix:
 
 
 def write_tables(folder: Path, probes: pd.DataFrame, targets: pd.DataFrame) -> None:
-    """Write `probes.parquet` and `targets.parquet`, without inputs."""
-    write_atomically(folder / "probes.parquet", lambda path: without_inputs(probes).to_parquet(path, index=False))
-    write_atomically(folder / "targets.parquet", lambda path: without_inputs(targets).to_parquet(path, index=False))
+    """Write `probes.parquet` and, where they are others, `targets.parquet`, without inputs."""
+    tables = {"probes": without_inputs(probes), "targets": without_inputs(targets)}
+    if tables["targets"].equals(tables["probes"]):
+        del tables["targets"]
+    for name, table in tables.items():
+        write_atomically(folder / f"{name}.parquet", partial(table.to_parquet, index=False))
+
+
+def read_tables(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Read what `write_tables` wrote: the probes and the targets."""
+    names = ["probes", "targets" if (folder / "targets.parquet").exists() else "probes"]
+    probes, targets = (pd.read_parquet(folder / f"{name}.parquet") for name in names)
+    return probes, targets
 
 
 def write_header(folder: Path, *, blocks: Mapping[str, tuple[int, int]], **description: Any) -> None:

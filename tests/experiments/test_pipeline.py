@@ -39,7 +39,6 @@ def test_every_part_of_a_run_is_in_its_folder(smoke):
         "run.json",
         "matrix.json",
         "probes.parquet",
-        "targets.parquet",
         "blocks/000000.npz",
         "samples.npz",
         "scores.parquet",

@@ -60,7 +60,6 @@ def test_scoring_again_replaces_the_scores(tmp_path: Path) -> None:
         "probes.parquet",
         "scores.json",
         "scores.parquet",
-        "targets.parquet",
     }
 
 

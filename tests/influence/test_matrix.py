@@ -238,3 +238,13 @@ class TestFolder:
                 InfluenceMatrix.load(tmp_path)
         path.write_bytes(whole)
         assert_same(InfluenceMatrix.load(tmp_path), matrix)
+
+
+def test_targets_that_are_the_probes_are_written_once(matrix, tmp_path):
+    probes = matrix.probes
+    same = replace(matrix, targets=probes.copy(), blocks=[])
+    same.save(tmp_path / "same")
+    matrix.save(tmp_path / "other")
+    assert not (tmp_path / "same" / "targets.parquet").exists()
+    pd.testing.assert_frame_equal(InfluenceMatrix.load(tmp_path / "same").targets, probes)
+    pd.testing.assert_frame_equal(InfluenceMatrix.load(tmp_path / "other").targets, matrix.targets)
