@@ -11,15 +11,17 @@ if TYPE_CHECKING:
     from influence.desiderata.scoring import score
     from influence.estimators.finetune import FineTune
     from influence.estimators.first_order import FirstOrder
+    from influence.estimators.prompt import Prompt
     from influence.matrix import InfluenceMatrix
     from influence.measurement import measure
 
-__all__ = ["FineTune", "FirstOrder", "InfluenceMatrix", "measure", "score"]
+__all__ = ["FineTune", "FirstOrder", "InfluenceMatrix", "Prompt", "measure", "score"]
 
 _HOMES = {
     "FineTune": "influence.estimators.finetune",
     "FirstOrder": "influence.estimators.first_order",
     "InfluenceMatrix": "influence.matrix",
+    "Prompt": "influence.estimators.prompt",
     "measure": "influence.measurement",
     "score": "influence.desiderata.scoring",
 }

@@ -78,7 +78,7 @@ def measure(
     folder = None if folder is None else Path(folder)
     identity = {
         "weights": weights_digest(model),
-        "model": model.describe() if callable(getattr(model, "describe", None)) else {},
+        "model": describe() if callable(describe := getattr(model, "describe", None)) else {},
         "probes": digest(probes),
         "targets": digest(targets),
         "seed": seed,

@@ -44,7 +44,10 @@ class StepSize:
 
 def clean_probes(probes: pd.DataFrame) -> pd.DataFrame:
     """The probes whose median self-gain sets the step size: of one statement, without noise, at most `MAX_PROBES`."""
-    for column, wanted, what in (("sigma", 0, "clean probes (sigma 0)"), ("num_statements", 1, "probes of one statement")):
+    for column, wanted, what in (
+        ("sigma", 0, "clean probes (sigma 0)"),
+        ("num_statements", 1, "probes of one statement"),
+    ):
         probes = probes[probes[column] == wanted] if column in probes else probes
         if len(probes) == 0:
             raise ValueError(f"expected {what} to search the step size on, got none; set estimator.lr")

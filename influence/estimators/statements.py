@@ -17,14 +17,14 @@ Matelsky et al. 2024, Fig. 2, look."""
 
 
 def lessons(probe: pd.DataFrame, how: str) -> list[pd.DataFrame]:
-    """The samples of each step, whose losses are summed.
+    r"""The samples of each step, whose losses are summed.
 
     Args:
         probe: a table of one sample. Its `text` holds one statement a line; without that column the probe is learned
             whole.
         how: a key of `STATEMENTS`.
 
-    >>> probe = pd.DataFrame({"id": ["both"], "text": ["a klarbu is a tem\\nall tems have a mol"]})
+    >>> probe = pd.DataFrame({"id": ["both"], "text": ["a klarbu is a tem\nall tems have a mol"]})
     >>> [list(lesson["text"]) for lesson in lessons(probe, "sequence")]
     [['a klarbu is a tem'], ['all tems have a mol']]
     """

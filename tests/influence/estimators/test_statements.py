@@ -30,5 +30,5 @@ def test_what_is_no_text_is_learned_whole():
 
 @pytest.mark.parametrize("estimator", [FineTune, FirstOrder])
 def test_an_unknown_way_is_refused(estimator):
-    with pytest.raises(ValueError, match=r"expected statements learned together, sequence, .*, got 'first'; choose one"):
+    with pytest.raises(ValueError, match=r"expected statements learned together, .*, got 'first'; choose one"):
         estimator(lr=0.1, statements="first")
