@@ -11,8 +11,9 @@ INSTALLED := .venv/installed
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
 
-demo: data ## Install, fetch the data, measure the CNN of Figure 1
+demo: data ## Install, fetch the data, measure the CNN of Figure 1 and three worlds of Figure 2
 	@$(PY) -m experiments.run experiment=fig1_cnn
+	@$(PY) -m experiments.run experiment=demo_text
 
 test: lint types ## Install, fetch the data, run every check and test but the long proofs
 	@$(PY) -m experiments.fetch || [ -z "$$CI" ]  # without data the tests that need it are skipped; CI needs it
@@ -21,9 +22,10 @@ test: lint types ## Install, fetch the data, run every check and test but the lo
 check: lint types ## Lint, types and fast tests, in under 3 minutes
 	@$(PY) -m pytest -m "not slow and not verify"
 
-smoke: install ## One small run from end to end, in a folder of its own, in under a minute
+smoke: install ## One small run of images and one of texts, in a folder of its own, in under a minute
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
-	  $(PY) -m experiments.run experiment=smoke outputs="$$folder"
+	  $(PY) -m experiments.run experiment=smoke outputs="$$folder" && \
+	  $(PY) -m experiments.run experiment=smoke_text outputs="$$folder"
 
 verify: data ## The long proofs: calibration of the statistics
 	@$(PY) -m pytest -m verify

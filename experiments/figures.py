@@ -8,14 +8,11 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
 
-from experiments import plateau
-from experiments.published import OPTIMIZERS, PUBLISHED, SELF_GAINS, fig1_step_sizes
+from experiments import plateau, text_figures
+from experiments.published import IMAGE_OPTIMIZERS, OPTIMIZERS, PUBLISHED, SELF_GAINS, fig1_step_sizes
 from experiments.readme import write_readme
 from experiments.run_folder import find_runs
 from experiments.schema import REPOSITORY
@@ -27,15 +24,6 @@ from influence.plots.style import save_figure
 
 CLIP_QUANTILE = 0.9
 """Colours end where this share of the absolute gains lies below, rounded to two digits."""
-
-
-class DrawBeside(Callback):
-    """Draws the runs of an experiment side by side when all have ended."""
-
-    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
-        """Draw them in the folder of the experiment."""
-        for path in draw_beside(Path(config.outputs) / config.name):
-            print(path)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -57,6 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def draw_run(folder: Path) -> list[Path]:
     """The matrix of one run, in `<folder>/figures/`."""
     matrix = InfluenceMatrix.load(folder)
+    if "item" in matrix.probes:
+        return text_figures.draw_run(folder)
     figure = matrix_figure(
         [[_panel(matrix)]],
         matrix.probes,
@@ -68,18 +58,13 @@ def draw_run(folder: Path) -> list[Path]:
     return save_figure(figure, folder / "figures" / "matrix", {**_ids(matrix), "gain": matrix.gain})
 
 
-def draw_beside(folder: Path) -> list[Path]:
-    """The runs of a folder side by side, in `<folder>/figures/`."""
-    return []
-
-
 def draw_published(published: Path) -> list[Path]:
-    """The figures of the README: Fig. 1D at three self-gains, SGD above Adam; and the plateau of learning rates."""
+    """The figures of the README: Fig. 1D at three self-gains, SGD above Adam; the plateau; and those of language."""
     folders = fig1_step_sizes(published)
     matrices = {key: InfluenceMatrix.load(folder) for key, folder in folders.items()}
     first = next(iter(matrices.values()))
     figure = matrix_figure(
-        [[_panel(matrices[optimizer, gain]) for gain in SELF_GAINS] for optimizer in OPTIMIZERS],
+        [[_panel(matrices[optimizer, gain]) for gain in SELF_GAINS] for optimizer in IMAGE_OPTIMIZERS],
         first.probes,
         first.targets,
         unit=first.readout["unit"],
@@ -89,6 +74,7 @@ def draw_published(published: Path) -> list[Path]:
     return [
         *save_figure(figure, published / "figures" / "fig1d", {**_ids(first), **data}),
         *plateau.draw(plateau.plateau_table(published / "lr_plateau"), published / "figures"),
+        *text_figures.draw_published(published),
     ]
 
 

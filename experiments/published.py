@@ -3,15 +3,23 @@
 from pathlib import Path
 
 from experiments.run_folder import RunFolder, find_runs
-from experiments.schema import REPOSITORY
+from experiments.schema import REPOSITORY, SELF_GAIN
 
 PUBLISHED = REPOSITORY / "outputs" / "published"
 
-OPTIMIZERS = {"sgd": "SGD", "adam": "Adam"}
+OPTIMIZERS = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW"}
 """In the order of rows and columns, as figures and tables name them."""
 
-SELF_GAIN = 0.3
-"""The step size at which claims are read, nats."""
+IMAGE_OPTIMIZERS = ("sgd", "adam")
+
+TEXTS = {
+    "fig2_transitivity": "transitivity",
+    "fig3_chain": "chain_induces",
+    "fig4_belongs_to": "belongs_to",
+    "squares": "squares",
+    "unrelated": "unrelated",
+}
+"""Language experiments and their domains, in the order of figures and tables."""
 
 SELF_GAINS = (0.03, SELF_GAIN, 1.0)
 
@@ -27,7 +35,7 @@ def fig1_step_sizes(published: Path) -> dict[tuple[str, float], Path]:
         config = RunFolder(folder).config
         if config.seed == 0:
             found[config.estimator.optimizer, config.estimator.self_gain] = folder
-    wanted = [(optimizer, gain) for optimizer in OPTIMIZERS for gain in SELF_GAINS]
+    wanted = [(optimizer, gain) for optimizer in IMAGE_OPTIMIZERS for gain in SELF_GAINS]
     for key in wanted:
         if key not in found:
             raise FileNotFoundError(
@@ -45,3 +53,16 @@ def seeds(folder: Path, optimizer: str) -> list[Path]:
         if config.estimator.optimizer == optimizer and config.estimator.self_gain == SELF_GAIN:
             runs.append((config.seed, run))
     return [run for _, run in sorted(runs)]
+
+
+def text_runs(published: Path) -> dict[str, dict[str, Path]]:
+    """Runs of the language experiments by domain and by estimator: SGD, AdamW, prompted."""
+    found: dict[str, dict[str, Path]] = {}
+    for experiment, domain in TEXTS.items():
+        runs = {}
+        for folder in find_runs([published / experiment]):
+            estimator = RunFolder(folder).config.estimator
+            learned = estimator.name == "finetune"
+            runs[OPTIMIZERS[estimator.optimizer] if learned else "prompted"] = folder
+        found[domain] = dict(sorted(runs.items(), key=lambda run: [*OPTIMIZERS.values(), "prompted"].index(run[0])))
+    return found

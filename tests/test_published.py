@@ -3,48 +3,104 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from omegaconf import OmegaConf
 
-from experiments import schema
-from experiments.build import architecture, estimator
+from experiments import build, schema
+from experiments.pipeline import STORED_TOLERANCE
+from experiments.published import TEXTS
 from experiments.readme import TABLES, write_readme
 from experiments.run_folder import RunFolder, find_runs
 from influence.data.stored import load_images
+from influence.estimators.protocol import Estimator
 from influence.matrix import InfluenceMatrix
 from influence.measurement import measure
 from influence.models.base import initialise, load_weights
+from influence.provenance import weights_digest
 from influence.seeds import generator
+from influence.step_size import clean_probes
 
 ROOT = Path(__file__).parents[1]
 PUBLISHED = ROOT / "outputs" / "published"
 RUNS = find_runs([PUBLISHED])
+TEXT_RUNS = [folder for folder in RUNS if "worlds" in RunFolder(folder).config.data]
+IMAGE_RUNS = [folder for folder in RUNS if folder not in TEXT_RUNS]
 
 
-@pytest.mark.parametrize("folder", RUNS, ids=lambda folder: f"{folder.parent.name}-{folder.name}")
-def test_five_entries_measured_again(folder):
-    """From the frozen weights and images, each entry alone: other chunks, so equal up to rounding."""
+def named(folder: Path) -> str:
+    return f"{folder.parent.name}-{folder.name}"
+
+
+def once_more(folder: Path, count: int) -> tuple[InfluenceMatrix, schema.Config, np.ndarray]:
+    """The matrix, its configuration, and some of its cells."""
     matrix = InfluenceMatrix.load(folder)
     assert matrix.provenance["dirty"] is False
     config = schema.check(OmegaConf.merge(OmegaConf.structured(schema.Config), typed(RunFolder(folder).config)))
-    model = initialise(architecture(config), config.trainer.seed)
+    cells = np.argwhere(np.isfinite(matrix.gain))
+    return matrix, config, generator(0, "entries", folder.name).choice(cells, count, replace=False)
+
+
+def at_the_same_step(matrix: InfluenceMatrix, config: schema.Config) -> Estimator:
+    return build.estimator(config.estimator).with_lr(matrix.estimator.get("lr"))
+
+
+def typed(config):
+    """The frozen settings with their schemas, as composing would give them."""
+    texts = "worlds" in config.data
+    groups = {
+        "data": schema.DomainConfig if texts else schema.ImagesConfig,
+        "model": schema.CausalLMConfig if texts else schema.CNNConfig,
+        "estimator": schema.SCHEMAS["estimator", config.estimator.name],
+    }
+    for group, kind in groups.items():
+        config[group] = OmegaConf.merge(OmegaConf.structured(kind), config[group])
+    return config
+
+
+@pytest.mark.parametrize("folder", IMAGE_RUNS, ids=named)
+def test_five_entries_measured_again(folder):
+    """From the frozen weights and images, each entry alone: other chunks, so equal up to rounding."""
+    matrix, config, cells = once_more(folder, 5)
+    model = initialise(build.architecture(config), config.trainer.seed)
     load_weights(model, PUBLISHED / "models" / matrix.provenance["base_model"]["folder"] / "weights.safetensors")
     probes, targets = (load_images(folder / "samples.npz", table) for table in (matrix.probes, matrix.targets))
-    at_lr = estimator(config.estimator).with_lr(matrix.estimator["lr"])
-    finite = np.argwhere(np.isfinite(matrix.gain))
-    for i, j in generator(0, "entries", folder.name).choice(finite, 5, replace=False):
-        again = measure(model, probes.iloc[[i]], targets.iloc[[j]], estimator=at_lr)
+    for i, j in cells:
+        again = measure(model, probes.iloc[[i]], targets.iloc[[j]], estimator=at_the_same_step(matrix, config))
         rounding = 1e-6 * max(10.0, abs(matrix.before[j]))  # of float32
         assert again.before[0] == pytest.approx(matrix.before[j], abs=rounding)
         assert again.gain[0, 0] == pytest.approx(matrix.gain[i, j], abs=rounding, rel=1e-4)
 
 
-def typed(config):
-    """The frozen settings with their schemas, as composing would give them."""
-    groups = {"data": schema.ImagesConfig, "model": schema.CNNConfig, "estimator": schema.FineTuneConfig}
-    for group, kind in groups.items():
-        config[group] = OmegaConf.merge(OmegaConf.structured(kind), config[group])
-    return config
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "folder",
+    [
+        pytest.param(folder, marks=() if folder.parent.name == "fig2_transitivity" else pytest.mark.verify)
+        for folder in TEXT_RUNS
+    ],
+    ids=named,
+)
+def test_two_entries_of_the_language_model_measured_again(folder, gemma):
+    """From the installed model and the texts, by the plain loop, one target at a time."""
+    matrix, config, cells = once_more(folder, 2)
+    assert matrix.provenance["identity"]["weights"] == weights_digest(gemma)
+    drawn, _ = build.samples(config, gemma.token_ids)
+    pd.testing.assert_frame_equal(drawn, matrix.probes)
+    for i, j in cells:
+        again = measure(gemma, drawn.iloc[[i]], drawn.iloc[[j]], estimator=at_the_same_step(matrix, config))
+        assert again.before[0] == pytest.approx(matrix.before[j], abs=1e-4)
+        assert again.gain[0, 0] == pytest.approx(matrix.gain[i, j], abs=2e-3, rel=1e-2)
+
+
+@pytest.mark.parametrize("folder", [folder for folder in TEXT_RUNS if folder.parent.name in TEXTS], ids=named)
+def test_stored_learning_rates_give_the_self_gain_of_claims(folder):
+    matrix = InfluenceMatrix.load(folder)
+    if matrix.estimator["name"] == "finetune":
+        stored = OmegaConf.load(ROOT / "conf" / "experiment" / f"{folder.parent.name}.yaml").step_sizes
+        assert matrix.estimator["lr"] == stored[matrix.estimator["optimizer"]]
+        median = np.median(matrix.self_gain[clean_probes(matrix.probes).index])
+        assert median == pytest.approx(schema.SELF_GAIN, rel=STORED_TOLERANCE)
 
 
 def test_the_readme_shows_the_published_numbers(tmp_path):

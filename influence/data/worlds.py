@@ -1,7 +1,7 @@
 """Worlds: draws of names for a domain, as a table of samples that are texts."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -83,6 +83,19 @@ def fill(template: str, names: Mapping[str, str]) -> tuple[str, list[tuple[str, 
             spans.append((part, len(text), len(text) + len(names[part])))
         text += names[part] if position % 2 == 1 else part
     return text, spans
+
+
+def unfilled(text: str, spans: Sequence[tuple[str, int, int]]) -> str:
+    """A text with its slots in place of its names: how figures label it in every world alike.
+
+    >>> unfilled("all pimjons have a tem", [("B", 4, 10), ("C", 19, 22)])
+    'all Bs have a C'
+    """
+    parts, last = [], 0
+    for slot, start, stop in spans:
+        parts += [text[last:start], slot]
+        last = stop
+    return "".join([*parts, text[last:]])
 
 
 def _sample(domain: Domain, item: Item, world: int, names: Mapping[str, str]) -> dict[str, object]:

@@ -8,7 +8,7 @@ import pandas as pd
 from jaxtyping import Bool, Float64, Int64
 
 from influence.arrays import Array
-from influence.desiderata.spec import Condition, UndefinedError
+from influence.desiderata.spec import Condition, NotApplicableError, UndefinedError
 from influence.matrix import InfluenceMatrix
 
 PRIMARY_SIGMA = 1.0
@@ -16,9 +16,9 @@ PRIMARY_SIGMA = 1.0
 
 
 def column(samples: pd.DataFrame, name: str) -> Array:
-    """A column of a sample table; UndefinedError where it is missing."""
+    """A column of a sample table; NotApplicableError where it is missing."""
     if name not in samples:
-        raise UndefinedError(f"expected a column {name!r} of the samples, got {', '.join(map(str, samples))}")
+        raise NotApplicableError(f"expected a column {name!r} of the samples, got {', '.join(map(str, samples))}")
     return np.asarray(samples[name])
 
 
@@ -40,6 +40,15 @@ def is_clean(samples: pd.DataFrame) -> Bool[Array, " N"]:
     return np.asarray(samples["sigma"]) == 0 if "sigma" in samples else np.ones(len(samples), bool)
 
 
+def is_single(samples: pd.DataFrame) -> Bool[Array, " N"]:
+    """Samples of one statement; all of them where statements are not counted.
+
+    Several are learned by the sum of their losses and read as one text, so their self-gain and their symmetry are
+    of two different quantities.
+    """
+    return np.asarray(samples["num_statements"]) == 1 if "num_statements" in samples else np.ones(len(samples), bool)
+
+
 def is_first_draw(samples: pd.DataFrame) -> Bool[Array, " N"]:
     """Samples of the noise draw that serves as probe and as target; further draws serve invariance alone."""
     return np.asarray(samples["draw"]) == 0 if "draw" in samples else np.ones(len(samples), bool)
@@ -55,13 +64,16 @@ def clean_part(matrix: InfluenceMatrix) -> InfluenceMatrix:
 def square(matrix: InfluenceMatrix) -> tuple[Float64[Array, "N N"], Bool[Array, "N N"]]:
     """Gains of the samples that are probe and target, in the order of the probes, and the cells that count.
 
+    Samples of several statements and further noise draws are left out.
+
     Returns:
         gain_NN, and used_NN: the cells between different sources.
 
     Raises:
         UndefinedError: the ids of the probes and of the targets differ.
     """
-    matrix = matrix.select(probes=is_first_draw(matrix.probes), targets=is_first_draw(matrix.targets))
+    kept_P, kept_T = (is_first_draw(table) & is_single(table) for table in (matrix.probes, matrix.targets))
+    matrix = matrix.select(probes=kept_P, targets=kept_T)
     column_N = pd.Index(matrix.targets["id"]).get_indexer(matrix.probes["id"])
     if len(matrix.probes) != len(matrix.targets) or (column_N < 0).any():
         raise UndefinedError(

@@ -5,11 +5,16 @@ from influence.desiderata import (
     class_pair,
     gauge,
     invariance,
+    negation_leak,
     noise_discount,
+    paraphrase_transfer,
+    premise_gate,
+    reversal_gap,
     selectivity,
     self_gain,
     social_relations,
     symmetry,
+    word_variance,
 )
 from influence.desiderata.spec import Score
 
@@ -25,6 +30,11 @@ SCORES: dict[str, Score] = {
         noise_discount,
         selectivity,
         invariance,
+        premise_gate,
+        paraphrase_transfer,
+        reversal_gap,
+        negation_leak,
+        word_variance,
     )
     for score in module.SCORES
 }

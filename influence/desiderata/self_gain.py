@@ -5,17 +5,21 @@ from collections.abc import Callable
 import numpy as np
 
 from influence.arrays import Array
-from influence.desiderata.cells import is_clean, other_source
+from influence.desiderata.cells import is_clean, is_single, other_source
 from influence.desiderata.spec import Ratio, Score, UndefinedError
 from influence.matrix import InfluenceMatrix
 
 
 def self_gain(matrix: InfluenceMatrix, statistic: Callable[[Array], float]) -> Ratio:
-    """Median, least or largest self-gain of the clean probes, in the unit of the readout.
+    """Median, least or largest self-gain of the clean probes of one statement, in the unit of the readout.
 
     The median is the step size at which matrices are compared.
     """
-    return Ratio(float(statistic(_clean(matrix).self_gain)))
+    matrix = _clean(matrix)
+    single_P = is_single(matrix.probes)
+    if not single_P.any():
+        raise UndefinedError("expected probes of one statement, got none")
+    return Ratio(float(statistic(matrix.self_gain[single_P])))
 
 
 def self_gain_is_largest(matrix: InfluenceMatrix) -> Ratio:

@@ -7,12 +7,16 @@ from typing import Literal, TypeAlias
 
 from influence.matrix import InfluenceMatrix
 
-Condition: TypeAlias = Mapping[str, int | float]
+Condition: TypeAlias = Mapping[str, int | float | str]
 """Arguments that a score is computed at, such as {"sigma": 0.5}; {} where it has none."""
 
 
 class UndefinedError(Exception):
     """A score cannot be computed from this matrix; the message, one clause, says why."""
+
+
+class NotApplicableError(UndefinedError):
+    """A score is about samples of another kind; a table of all scores passes over it."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,8 @@ class Score:
         desideratum: the wanted property it speaks about.
         unit: of the value; `{readout}` stands for the unit of the readout, 1 for a pure number.
         better: the good side, None where the score only describes.
-        measure: matrix of one unit and a condition's arguments to the score; raises UndefinedError.
+        measure: matrix of one unit, or every world's, and a condition's arguments to the score; raises
+            UndefinedError.
         null: value when there is no effect, so that numerator - null * denominator is as likely positive as
             negative in a unit; None where no such value is known, and over units no p-value is given.
         test: matrix, generator and a condition's arguments to a p-value within one matrix; None where there
@@ -50,7 +55,7 @@ class Score:
         conditions: the arguments to compute the score at, given the units; never empty.
         smooth: whether leaving out one source changes the value little by little; an order statistic jumps, and
             has no jackknife interval.
-        of_mean_world: computed on the mean matrix of the worlds, not world by world.
+        of_all_worlds: `measure` takes the matrices of all worlds, each as an argument, not world by world.
     """
 
     name: str
@@ -62,4 +67,4 @@ class Score:
     test: Callable[..., float] | None = None
     conditions: Callable[[Sequence[InfluenceMatrix]], Sequence[Condition]] = unconditional
     smooth: bool = True
-    of_mean_world: bool = False
+    of_all_worlds: bool = False

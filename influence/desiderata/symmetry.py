@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float64
 from influence.arrays import Array
 from influence.desiderata.cells import square
 from influence.desiderata.spec import Ratio, Score, UndefinedError
+from influence.desiderata.units import mean_world
 from influence.matrix import InfluenceMatrix
 
 
@@ -79,8 +80,8 @@ def _reciprocity(matrix: InfluenceMatrix) -> Ratio:
     return reciprocity(*square(matrix))
 
 
-def _paper_symmetry(matrix: InfluenceMatrix, *, norm: Literal["fro", 2]) -> Ratio:
-    return paper_symmetry(*square(matrix), norm=norm)
+def _paper_symmetry(*worlds: InfluenceMatrix, norm: Literal["fro", 2]) -> Ratio:
+    return paper_symmetry(*square(mean_world(worlds)), norm=norm)
 
 
 SCORES = (
@@ -91,13 +92,13 @@ SCORES = (
         desideratum="symmetry",
         unit="1/{readout}",
         measure=partial(_paper_symmetry, norm="fro"),
-        of_mean_world=True,
+        of_all_worlds=True,
     ),
     Score(
         name="paper_symmetry_spectral",
         desideratum="symmetry",
         unit="1/{readout}",
         measure=partial(_paper_symmetry, norm=2),
-        of_mean_world=True,
+        of_all_worlds=True,
     ),
 )

@@ -1,11 +1,17 @@
 """Hand-made influence matrices."""
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from influence.data.domains import load
+from influence.data.worlds import worlds
 from influence.matrix import Block, InfluenceMatrix
+
+DOMAINS = Path(__file__).parents[3] / "conf" / "domain"
 
 
 def matrix_of(
@@ -61,6 +67,35 @@ def images(labels: Any, *, sigmas: Any = (0.0,), draws: Any = (0,), prefix: str 
                 source = f"{prefix}{index}"
                 rows.append({"id": source + copy, "label": label, "sigma": sigma, "draw": draw, "source": source})
     return pd.DataFrame(rows)
+
+
+def language(
+    domain: str, gains: Mapping[tuple[str, str], Any], *, count: int = 1, seed: int = 0, other: Any = 0.0
+) -> InfluenceMatrix:
+    """Worlds of a shipped domain with these gains by (learned, read), each a number or one a world.
+
+    Self-gains are 1 nat, and other cells `other`, where nothing is given.
+    """
+    table = worlds(load(DOMAINS / f"{domain}.yaml"), count=count, seed=seed)
+    world_N, size = table["world"].to_numpy(), len(table) // count
+    gain_NN = np.where(world_N[:, None] == world_N, other, np.nan)
+    np.fill_diagonal(gain_NN, 1.0)
+    row = {item: position for position, item in enumerate(table["item"][:size])}
+    start_W = size * np.arange(count)
+    for (learned, read), value in gains.items():
+        gain_NN[start_W + row[learned], start_W + row[read]] = value
+    return matrix_of(gain_NN, table, self_gain=np.diag(gain_NN))
+
+
+def scaled(matrix: InfluenceMatrix, factor: float) -> InfluenceMatrix:
+    """The same cells in another unit."""
+    return matrix_of(
+        factor * matrix.gain,
+        matrix.probes,
+        matrix.targets,
+        self_gain=factor * matrix.self_gain,
+        before=factor * matrix.before,
+    )
 
 
 def with_probabilities(table: pd.DataFrame, probability_NC: Any) -> pd.DataFrame:

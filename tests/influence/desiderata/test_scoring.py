@@ -4,15 +4,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from influence.desiderata import SCORES, Ratio, Score, score
 from influence.desiderata.class_pair import rank_of
+from influence.desiderata.scoring import compare
 from influence.matrix import InfluenceMatrix
 from influence.seeds import generator
 from influence.stats.jackknife import jackknife_interval
 from influence.stats.sign_flip import sign_flip_p
 from influence.stats.student import ratio_interval
-from tests.influence.desiderata.matrices import images, matrix_of, samples, shuffled, with_probabilities
+from tests.influence.desiderata.matrices import images, language, matrix_of, samples, shuffled, with_probabilities
+
+OF_TEXTS = ["premise_gate", "paraphrase_transfer", "reversal_gap", "negation_leak", "word_variance"]
+OF_IMAGES = ["class_block", "class_block_beyond_softmax", "class_pair_rank", "noise_discount"]
+OF_IMAGES += ["selectivity", "selectivity_per_headroom", "invariance"]
 
 COLUMNS = ["desideratum", "score", "condition", "value", "low", "high", "p", "n", "unit_of_n"]
 COLUMNS += ["verdict", "unit", "better", "note"]
@@ -47,7 +53,7 @@ def row(frame: pd.DataFrame, name: str) -> Any:
 def test_every_score_has_a_row_with_all_columns() -> None:
     frame = score(image_matrix())
     assert list(frame.columns) == COLUMNS
-    assert list(dict.fromkeys(frame["score"])) == list(SCORES)
+    assert list(dict.fromkeys(frame["score"])) == [name for name in SCORES if name not in OF_TEXTS]
     assert (frame["verdict"] == "descriptive").all()
     assert (frame["unit_of_n"] == "sources").all()
     assert (frame["n"] == 10).all()
@@ -110,11 +116,15 @@ def test_worlds_are_units_and_symmetry_is_of_their_mean_matrix() -> None:
     r = [SCORES["reciprocity"].measure(world).value for world in worlds]
     assert frame.iloc[0]["value"] == pytest.approx(np.mean(r))
     mean_NN = np.mean([world.gain for world in worlds], axis=0)
-    assert frame.iloc[1]["value"] == pytest.approx(1 / np.linalg.norm(mean_NN - mean_NN.T))
-    assert math.isnan(frame.iloc[1]["low"])
+    value = 1 / np.linalg.norm(mean_NN - mean_NN.T)
+    without = [np.mean([world.gain for world in worlds if world is not left_out], axis=0) for left_out in worlds]
+    expected = jackknife_interval(value, np.array([1 / np.linalg.norm(mean - mean.T) for mean in without]))
+    assert frame.iloc[1][["value", "low", "high"]].tolist() == pytest.approx(
+        [expected.value, expected.low, expected.high]
+    )
     unequal = score(worlds_matrix((6, 5, 6)), ["paper_symmetry_frobenius"]).iloc[0]
     assert math.isnan(unequal["value"])
-    assert unequal["note"] == "undefined: expected worlds of one shape for their mean matrix, got several"
+    assert unequal["note"] == "undefined: expected worlds of one shape, got several"
 
 
 def test_worlds_of_several_matrices_are_all_units() -> None:
@@ -157,7 +167,7 @@ def test_all_probes_failed() -> None:
     ids=["rectangular, ids alone", "one cell", "nothing learned", "all alike"],
 )
 def test_poor_matrices_are_scored_where_they_can_be(matrix: InfluenceMatrix) -> None:
-    frame = score(matrix)
+    frame = score(matrix, list(SCORES))
     assert set(frame["score"]) == set(SCORES)
     undefined = frame["value"].isna()
     assert (frame.loc[undefined, "note"].str.startswith("undefined: expected")).sum() >= 5
@@ -166,7 +176,7 @@ def test_poor_matrices_are_scored_where_they_can_be(matrix: InfluenceMatrix) -> 
 
 
 def test_the_note_says_why() -> None:
-    frame = score(matrix_of(np.ones((3, 5)), samples(3), samples(5, prefix="t")))
+    frame = score(matrix_of(np.ones((3, 5)), samples(3), samples(5, prefix="t")), list(SCORES))
     assert row(frame, "asymmetry_index")["note"] == (
         "undefined: expected the same ids as probes and as targets, got 3 probes and 5 targets with 0 ids in common; "
         "measure a set of samples on itself"
@@ -190,7 +200,7 @@ def test_no_interval_where_leaving_out_a_source_leaves_no_value() -> None:
 
 
 def test_order_of_samples_and_scale_do_not_matter() -> None:
-    names = [name for name, spec in SCORES.items() if "{readout}" not in spec.unit]
+    names = [name for name, spec in SCORES.items() if "{readout}" not in spec.unit and name not in OF_TEXTS]
     numbers = ["value", "low", "high"]
     expected = score(image_matrix(), names)[numbers].to_numpy()
     assert score(shuffled(image_matrix()), names)[numbers].to_numpy() == pytest.approx(expected, nan_ok=True)
@@ -228,3 +238,141 @@ def test_a_desideratum_names_all_its_scores():
     chosen = score(matrix, ["noise", "asymmetry_index"])["score"].tolist()
     family = [name for name, spec in SCORES.items() if spec.desideratum == "noise"]
     assert chosen == [*family, "asymmetry_index"]
+
+
+def test_scores_of_other_samples_are_left_out_unless_named() -> None:
+    texts = language("taxonomy", {}, count=3, other=0.1)
+    found = score(texts)["score"]
+    assert list(dict.fromkeys(found)) == [name for name in SCORES if name not in OF_IMAGES]
+    assert not set(score(image_matrix())["score"]) & set(OF_TEXTS)
+    asked = score(texts, ["noise_discount"]).iloc[0]
+    assert asked["note"].startswith("undefined: expected a column 'sigma' of the samples, got id, world, item, role")
+    assert asked["note"].endswith("(in 3 of 3 worlds)")
+    assert score(image_matrix(), OF_TEXTS)["note"].str.startswith("undefined: expected a column").all()
+    # What a domain has no items for is undefined, and said to be.
+    notes = score(language("ordering", {}, count=3, other=0.1)).set_index("score")["note"]
+    assert (
+        notes["negation_leak"].tolist()
+        == ["undefined: expected an item contradicted by never, no, not, got none (in 3 of 3 worlds)"] * 2
+    )
+
+
+def texts(seed: int, *, leak: float = 0.5, count: int = 8) -> InfluenceMatrix:
+    """Worlds whose statements, of various self-gains, leak this much into their negation."""
+    rng = np.random.default_rng(seed)
+    self_gain_W = rng.uniform(0.5, 1.5, count)
+    gains = {("entailed", "entailed"): self_gain_W, ("entailed", "contradicted"): leak * self_gain_W}
+    gains["entailed", "contradicted"] = gains["entailed", "contradicted"] + 0.1 * rng.normal(size=count)
+    return language("taxonomy", gains, count=count, other=0.1 * rng.normal(size=(18 * count, 18 * count)))
+
+
+def leaks(matrix: InfluenceMatrix) -> tuple[np.ndarray, np.ndarray]:
+    """Numerator and denominator of each world, straight from the cells."""
+    learned, read = (np.flatnonzero(matrix.probes["item"] == item) for item in ("entailed", "contradicted"))
+    return matrix.gain[learned, read], matrix.self_gain[learned]
+
+
+def test_difference_of_ratios_by_their_derivatives() -> None:
+    left, right = texts(0, leak=0.9), texts(1, leak=0.2)
+    found = compare(left, right, ["negation_leak"], seed=5).iloc[0]
+
+    def ratio(numerator_W: np.ndarray, denominator_W: np.ndarray, weight_W: np.ndarray) -> float:
+        return (weight_W * numerator_W).sum() / (weight_W * denominator_W).sum()
+
+    ones, step = np.ones(8), 1e-6
+    value = ratio(*leaks(left), ones) - ratio(*leaks(right), ones)
+    effect_W = np.zeros(8)
+    for world, bump in enumerate(step * np.eye(8)):
+        up, down = (ratio(*leaks(left), w) - ratio(*leaks(right), w) for w in (ones + bump, ones - bump))
+        effect_W[world] = 8 * (up - down) / (2 * step)  # n times the derivative to the world's weight
+    half = stats.t.ppf(0.975, 7) * effect_W.std(ddof=1) / np.sqrt(8)
+    assert found[["value", "low", "high"]].tolist() == pytest.approx([value, value - half, value + half], abs=1e-8)
+    expected_p = sign_flip_p(value + effect_W, generator(5, "negation_leak", "learned=statement"))
+    assert found["p"] == pytest.approx(expected_p)
+    assert found["p"] == pytest.approx(2 / 2**8)  # every world is on one side
+    assert (found["condition"], found["n"], found["unit_of_n"]) == ("learned=statement", 8, "worlds")
+    assert (found["unit"], found["better"], found["verdict"]) == ("1", "lower", "descriptive")
+
+
+def test_difference_is_the_paired_t_test_where_self_gains_are_one() -> None:
+    rng = np.random.default_rng(0)
+    one_W, other_W = rng.normal(0.6, 0.2, 9), rng.normal(0.3, 0.2, 9)
+    left, right = (language("subset", {("entailed", "contradicted"): leak}, count=9) for leak in (one_W, other_W))
+    expected = stats.ttest_rel(one_W, other_W).confidence_interval()
+    found = compare(left, right, ["negation_leak"]).iloc[0]
+    assert found[["value", "low", "high"]].tolist() == pytest.approx([(one_W - other_W).mean(), *expected])
+
+
+def test_difference_changes_its_sign_with_the_sides_and_is_zero_between_equals() -> None:
+    left, right = texts(0), texts(1)
+    names = ["symmetry", "memorisation", "logical consistency", "word_variance"]
+    one, other = compare(left, right, names), compare(right, left, names)
+    assert one["value"].tolist() == pytest.approx((-other["value"]).tolist(), nan_ok=True)
+    assert one["low"].tolist() == pytest.approx((-other["high"]).tolist(), nan_ok=True)
+    assert one["p"].tolist() == pytest.approx(other["p"].tolist(), nan_ok=True)
+    same = compare(left, left, names)
+    assert (same.loc[same["value"].notna(), ["value", "low", "high"]] == 0).all(axis=None)
+    assert (same.loc[same["value"].notna(), "p"] == 1).all()
+
+
+def test_difference_of_a_score_of_all_worlds_leaves_out_the_same_world_on_both_sides() -> None:
+    sides = texts(0), texts(1)
+    found = compare(*sides, ["paper_symmetry_frobenius"]).iloc[0]
+
+    def difference(kept: list[int]) -> float:
+        measure = SCORES["paper_symmetry_frobenius"].measure
+        left, right = ([world for number, world in enumerate(side.worlds()) if number in kept] for side in sides)
+        return measure(*left).value - measure(*right).value
+
+    everyone = list(range(8))
+    without = np.array([difference([number for number in everyone if number != out]) for out in everyone])
+    expected = jackknife_interval(difference(everyone), without)
+    assert found[["value", "low", "high"]].tolist() == pytest.approx([expected.value, expected.low, expected.high])
+
+
+def test_difference_over_seeds() -> None:
+    left, right = [image_matrix(seed) for seed in range(5)], [image_matrix(seed, scale=3) for seed in range(5)]
+    frame = compare(left, right)
+    assert set(frame["unit_of_n"]) == {"seeds"}
+    assert row(frame, "asymmetry_index")["value"] == pytest.approx(0, abs=1e-12)  # no score of 1 minds the scale
+    medians = [float(np.median(matrix.self_gain[:10])) for matrix in left]
+    assert row(frame, "self_gain_median")["value"] == pytest.approx(-2 * np.mean(medians))
+    assert not set(frame["score"]) & set(OF_TEXTS)
+
+
+def test_a_probe_that_failed_on_one_side_is_dropped_on_both() -> None:
+    left, right = texts(0), texts(1)
+    failed_N = (right.probes["world"] == 2) & (right.probes["item"] == "neutral")
+    gain_NN = np.where(failed_N.to_numpy()[:, None], np.nan, right.gain)
+    failed = matrix_of(gain_NN, right.probes, self_gain=np.where(failed_N, np.nan, right.self_gain))
+    found = compare(left, failed, ["reciprocity"]).iloc[0]
+    kept_N = ~failed_N.to_numpy()
+    units = [matrix.select(probes=kept_N, targets=kept_N) for matrix in (left, right)]
+    assert found["value"] == compare(*units, ["reciprocity"]).iloc[0]["value"]
+    assert found["note"] == "failed probes dropped: 1 of 144"
+
+
+def test_a_difference_is_undefined_where_either_side_is() -> None:
+    flat = language("taxonomy", {}, count=8)
+    frame = compare(texts(0), flat, ["asymmetry_index", "negation_leak"])
+    assert frame["note"].tolist()[0] == "undefined: right: the 95 % interval of the denominator touches 0"
+    assert frame["value"].isna().tolist() == [True, False, False]
+    assert compare(flat, texts(0), ["asymmetry_index"])["note"].str.startswith("undefined: left: ").all()
+
+
+def test_what_cannot_be_compared_is_refused() -> None:
+    whole = texts(0)
+    first = (whole.probes["world"] < 7).to_numpy()
+    with pytest.raises(ValueError, match="expected the same worlds on both sides, got 7 on one alone; measure the"):
+        compare(whole, whole.select(probes=first, targets=first))
+    with pytest.raises(ValueError, match=r"expected the same samples on both sides, got \('taxonomy-w0-both', '"):
+        compare(whole, language("taxonomy", {}, count=8, seed=1))  # the same ids, other names
+    with pytest.raises(ValueError, match="expected at least 2 worlds or seeds to compare, got 1; measure more"):
+        compare(language("taxonomy", {}), language("taxonomy", {}))
+    with pytest.raises(ValueError, match="as many matrices on the left as on the right, got 1 and 2"):
+        compare(whole, [whole, whole])
+    span = matrix_of(whole.gain, whole.probes, readout="span_log_prob")
+    with pytest.raises(ValueError, match="expected one readout on both sides, got log_prob and span_log_prob"):
+        compare(whole, span)
+    with pytest.raises(ValueError, match="expected at least one influence matrix, got none"):
+        compare(whole, [])

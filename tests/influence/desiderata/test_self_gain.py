@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from influence.desiderata import SCORES, UndefinedError
-from tests.influence.desiderata.matrices import images, matrix_of
+from tests.influence.desiderata.matrices import images, language, matrix_of
 
 
 def test_median_least_and_largest_of_the_clean_probes() -> None:
@@ -10,6 +10,15 @@ def test_median_least_and_largest_of_the_clean_probes() -> None:
     matrix = matrix_of(np.zeros((10, 10)), table, self_gain=[0.3, 0.1, 2.0, 0.2, 0.4, 9, 9, 9, 9, 9])
     values = [SCORES[f"self_gain_{name}"].measure(matrix).value for name in ("min", "median", "max")]
     assert values == [0.1, 0.3, 2.0]  # mean 0.6
+
+
+def test_samples_of_several_statements_set_no_step_size() -> None:
+    gains = {("both", "both"): 9.0, ("p1", "p1"): 0.1, ("p2", "p2"): 0.2, ("entailed", "entailed"): 0.6}
+    matrix = language("bigger_than", gains | {("contradicted", "contradicted"): 0.4})
+    values = [SCORES[f"self_gain_{name}"].measure(matrix).value for name in ("min", "median", "max")]
+    assert values == pytest.approx([0.1, 0.3, 0.6])
+    with pytest.raises(UndefinedError, match="expected probes of one statement, got none"):
+        SCORES["self_gain_median"].measure(matrix.select(probes=(matrix.probes["item"] == "both").to_numpy()))
 
 
 def test_share_of_probes_that_teach_themselves_most() -> None:

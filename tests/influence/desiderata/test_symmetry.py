@@ -3,7 +3,7 @@ import pytest
 
 from influence.desiderata import SCORES, UndefinedError
 from influence.desiderata.symmetry import asymmetry_index, paper_symmetry, reciprocity
-from tests.influence.desiderata.matrices import images, matrix_of, samples, shuffled
+from tests.influence.desiderata.matrices import images, language, matrix_of, samples, shuffled
 
 
 def off_diagonal(n: int) -> np.ndarray:
@@ -92,3 +92,11 @@ def test_a_second_noise_draw_may_be_probe_alone() -> None:
     gain_PT = np.random.default_rng(0).normal(size=(9, 6))
     value = SCORES["asymmetry_index"].measure(matrix_of(gain_PT, probes, targets)).value
     assert value == SCORES["asymmetry_index"].measure(matrix_of(gain_PT[:6], targets)).value
+
+
+def test_samples_of_several_statements_are_left_out() -> None:
+    # Learned as a sum and read as one text, they are not symmetric even to first order.
+    gains = {("p1", "p2"): 1.0, ("p2", "p1"): 1.0, ("both", "p1"): 5.0, ("p1", "both"): -5.0}
+    matrix = language("bigger_than", gains)
+    assert SCORES["asymmetry_index"].measure(matrix).value == 0
+    assert SCORES["reciprocity"].measure(matrix).value == pytest.approx(1)

@@ -363,7 +363,7 @@ def test_is_in_eval_mode_and_has_the_optimizer_of_base_training() -> None:
             r"expected a column `text` in the samples, got \['id', 'image'\]",
         ),
         (texts("a mol", "  "), "expected text in every line of sample 'text1', got '  '; write some"),
-        (texts("a mol\n"), r"expected text in every line of sample 'text0', got 'a mol\\n'; write some or remove the line"),
+        (texts("a mol\n"), r"expected text in every line of sample 'text0', got 'a mol\\n'; write some"),
         (pd.DataFrame({"id": ["one"], "text": [float("nan")]}), "expected text in every line of sample 'one', got nan"),
         (texts("a mol", foil=[None]), "expected text in every line of sample 'text0', got None"),
         (

@@ -2,7 +2,6 @@ import os
 import subprocess
 import sys
 import time
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -204,15 +203,6 @@ class TestConversion:
         assert (tmp_path / "calls").read_text() == "."
         assert sorted(len(lines.splitlines()) for lines in printed) == [0, 2]
         assert (tmp_path / "model" / "weights").read_text() == "converted"
-
-
-@pytest.fixture(scope="module")
-def gemma() -> CausalLM:
-    """The embedded model, converted where the user keeps it."""
-    if find_spec(PACKAGE) is None or find_spec("gguf") is None:
-        refuse = pytest.fail if os.environ.get("CI") else pytest.skip
-        refuse(f"expected the packages {PACKAGE} and gguf, got none; install them with `pip install -e .[text]`")
-    return CausalLM(*load(EMBEDDED, folder=ROOT / "outputs" / "models"))
 
 
 @pytest.mark.slow

@@ -1,0 +1,164 @@
+"""Figures of language runs: what statements do to statements, as means over the worlds (paper, Figs. 2 to 6)."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+
+from experiments.published import OPTIMIZERS, text_runs
+from experiments.run_folder import RunFolder, find_runs
+from influence.arrays import Array
+from influence.data import paper
+from influence.data.worlds import unfilled
+from influence.desiderata.scoring import score
+from influence.desiderata.units import mean_world
+from influence.matrix import InfluenceMatrix
+from influence.plots.histogram import histogram_figure
+from influence.plots.matrix import Panel
+from influence.plots.statements import statement_figure
+from influence.plots.style import save_figure
+from influence.plots.symmetry import symmetry_figure
+from influence.step_size import clean_probes
+
+
+class DrawBeside(Callback):
+    """Draws the runs of an experiment side by side when all have ended."""
+
+    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
+        """Draw them in the folder of the experiment."""
+        folder = Path(config.outputs) / config.name
+        done = [run for run in find_runs([folder]) if RunFolder(run).is_done]
+        for path in draw_beside(done, folder / "figures" / "beside"):
+            print(path)
+
+
+def draw_run(folder: Path) -> list[Path]:
+    """The mean matrix of one run, in `<folder>/figures/`."""
+    return draw_beside([folder], folder / "figures" / "matrix")
+
+
+def draw_beside(runs: Sequence[Path], stem: Path) -> list[Path]:
+    """Runs of one domain side by side, learned before prompted, under what is expected of the premises.
+
+    Raises:
+        ValueError: the runs are of several domains.
+    """
+    matrices = sorted((InfluenceMatrix.load(run) for run in runs), key=_order)
+    return _draw([[_panel(matrix) for matrix in matrices]], matrices, stem)
+
+
+def draw_published(published: Path) -> list[Path]:
+    """The figures of the README: each domain learned and prompted, the first beside the paper's own, and summaries."""
+    figures, drawn = published / "figures", []
+    domains = {
+        domain: {estimator: InfluenceMatrix.load(run) for estimator, run in runs.items()}
+        for domain, runs in text_runs(published).items()
+    }
+    for domain, matrices in domains.items():
+        ours: list[Panel | None] = [_panel(matrix) for matrix in matrices.values()]
+        rows = [ours]
+        if domain == "transitivity":
+            theirs = {
+                how: Panel(title=f"paper (Phi-3), {how}", gain_PT=paper.fig2(how), clip=paper.CLIP)
+                for how in ("learned", "prompted")
+            }
+            rows.append([theirs["learned"], None, theirs["prompted"]])
+        drawn += _draw(rows, list(matrices.values()), figures / f"text_{domain}")
+    gains = {
+        domain: {estimator: matrix.gain[np.isfinite(matrix.gain)] for estimator, matrix in matrices.items()}
+        for domain, matrices in domains.items()
+    }
+    counts = pd.DataFrame(
+        {"domain": domain, "estimator": estimator, "gain": values}
+        for domain, by_estimator in gains.items()
+        for estimator, values in by_estimator.items()
+    ).explode("gain")
+    drawn += save_figure(histogram_figure(gains), figures / "text_histograms", counts)
+    return [*drawn, *_draw_symmetry(domains, figures / "text_symmetry")]
+
+
+def title(matrix: InfluenceMatrix) -> str:
+    """How the influence of a matrix was obtained, and the step size that it came to."""
+    settings = matrix.estimator
+    if settings["name"] == "prompt":
+        return "prompted" if settings["baseline"] == "empty" else f"prompted, against {settings['baseline']}"
+    parts = [OPTIMIZERS.get(settings["optimizer"], settings["optimizer"])]
+    if settings["name"] == "first_order":
+        parts.append("first order")
+    if settings.get("num_steps", 1) != 1:
+        parts.append(f"{settings['num_steps']} steps")
+    if settings["statements"] != "together":
+        parts.append(settings["statements"].replace("_", " "))
+    median = np.nanmedian(matrix.self_gain[clean_probes(matrix.probes).index])
+    return ", ".join([*parts, f"median self-gain {median:.2g}"])
+
+
+def _order(matrix: InfluenceMatrix) -> tuple[bool, int, float]:
+    """Learned before prompted, optimisers in the order of tables, small steps before large ones."""
+    settings = matrix.estimator
+    names = list(OPTIMIZERS)
+    place = names.index(settings["optimizer"]) if settings.get("optimizer") in names else len(names)
+    return settings["name"] == "prompt", place, settings.get("lr") or math.inf
+
+
+def _panel(matrix: InfluenceMatrix) -> Panel:
+    gain_PT = mean_world(list(matrix.worlds())).gain
+    return Panel(title=title(matrix), gain_PT=gain_PT, clip=_clip(gain_PT))
+
+
+def _clip(gain_PT: Array) -> float:
+    """The paper's; a digit above the largest gain where all are much smaller."""
+    largest = float(np.nanmax(np.abs(gain_PT), initial=0.0))
+    if largest == 0 or largest > paper.CLIP / 3:
+        return paper.CLIP
+    digit = 10.0 ** math.floor(math.log10(largest))
+    return float(f"{math.ceil(largest / digit) * digit:.1g}")
+
+
+def _draw(rows: Sequence[Sequence[Panel | None]], matrices: Sequence[InfluenceMatrix], stem: Path) -> list[Path]:
+    """Panels of one domain with its statements as labels, and their numbers."""
+    tables = [_labelled(matrix) for matrix in matrices]
+    if any(not table.equals(tables[0]) for table in tables):
+        raise ValueError(f"expected runs of one domain to draw side by side in {stem.parent}, got several")
+    probes = tables[0]
+    premises = probes["text"][probes["item"] == probes["premises"]].iloc[0]
+    figure = statement_figure(rows, probes, probes, premises=premises, unit=matrices[0].readout["unit"])
+    gains = {panel.title: panel.gain_PT for row in rows for panel in row if panel is not None}
+    return save_figure(figure, stem, {"items": probes["item"].to_numpy(str), **gains})
+
+
+def _labelled(matrix: InfluenceMatrix) -> pd.DataFrame:
+    """The items of one world, their names replaced by the slots."""
+    items = next(matrix.worlds()).probes
+    texts = [unfilled(text, json.loads(spans)) for text, spans in zip(items["text"], items["spans"], strict=True)]
+    return items.assign(text=texts)[["item", "text", "premises", "expected", "desideratum"]].reset_index(drop=True)
+
+
+def _draw_symmetry(domains: Mapping[str, Mapping[str, InfluenceMatrix]], stem: Path) -> list[Path]:
+    """The paper's Fig. 5B, and the scale-free measure beside it."""
+    scores = pd.concat(
+        score(matrix, ["symmetry"]).assign(domain=domain.replace("_", " "), estimator=estimator)
+        for domain, matrices in domains.items()
+        for estimator, matrix in matrices.items()
+    )
+    published = pd.DataFrame(
+        {"domain": domain.replace("_", " "), "estimator": estimator, "value": paper.SYMMETRY[domain][how]}
+        for domain, matrices in domains.items()
+        if domain in paper.SYMMETRY
+        for estimator, how in (
+            (estimator, "prompted" if estimator == "prompted" else "learned") for estimator in matrices
+        )
+    )
+    figure = symmetry_figure(
+        scores[scores["score"] == "paper_symmetry_frobenius"],
+        scores[scores["score"] == "asymmetry_index"],
+        published=published,
+        logarithmic=True,
+    )
+    return save_figure(figure, stem, scores[["domain", "estimator", "score", "value", "low", "high"]])
