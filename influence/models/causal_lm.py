@@ -9,7 +9,7 @@ Suffixes beside those of `influence.arrays`: R rows (texts of a batch), L positi
 
 import json
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 

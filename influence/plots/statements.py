@@ -103,7 +103,7 @@ def statement_figure(
                     name_probes=column == 0,
                     name_targets=not (shared and any(below)),
                 )
-                if shared and below and not any(below):  # its names hang into the empty place
+                if below and not any(below):  # its names hang into the empty place
                     axes.xaxis.set_in_layout(False)
                 if premises is not None and row == 0:
                     height = _points(axes, axes.bbox.height)

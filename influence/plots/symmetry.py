@@ -89,6 +89,6 @@ def draw_bars(
         axes.plot([place(row)] * 2, [row["low"], row["high"]], **INTERVAL)
     for row in [] if published is None else published.to_dict("records"):
         axes.plot(place(row), row["value"], **PUBLISHED)
-    axes.set_xticks(range(len(domains)), [domain.replace("_", "\n") for domain in domains])
+    axes.set_xticks(range(len(domains)), ["\n".join(domain.replace("_", " ").split()) for domain in domains])
     axes.tick_params(axis="x", length=0)
     axes.set_xlim(-0.5, len(domains) - 0.5)

@@ -76,6 +76,14 @@ def test_one_statement_may_be_the_only_probe() -> None:
         negation_leak(alone, learned="negation")
 
 
+def test_a_negation_of_what_was_dropped_is_passed_over() -> None:
+    matrix = language("transitivity", BY_HAND)
+    kept = (matrix.probes["item"] != "p1").to_numpy()
+    rest = matrix.select(probes=kept, targets=kept)
+    assert negation_leak(rest, learned="statement").value == pytest.approx(0.1 / 0.3)
+    assert negation_leak(rest, learned="negation").value == pytest.approx(0.6 / 0.6)
+
+
 def test_a_planted_leak_is_found_and_one_of_either_sign_is_not() -> None:
     leak_W = np.random.default_rng(0).uniform(0.4, 0.8, 20)
     sign_W = np.resize([1, -1], 20)

@@ -341,15 +341,17 @@ def test_difference_over_seeds() -> None:
 
 
 def test_a_probe_that_failed_on_one_side_is_dropped_on_both() -> None:
-    left, right = texts(0), texts(1)
-    failed_N = (right.probes["world"] == 2) & (right.probes["item"] == "neutral")
-    gain_NN = np.where(failed_N.to_numpy()[:, None], np.nan, right.gain)
-    failed = matrix_of(gain_NN, right.probes, self_gain=np.where(failed_N, np.nan, right.self_gain))
-    found = compare(left, failed, ["reciprocity"]).iloc[0]
-    kept_N = ~failed_N.to_numpy()
-    units = [matrix.select(probes=kept_N, targets=kept_N) for matrix in (left, right)]
-    assert found["value"] == compare(*units, ["reciprocity"]).iloc[0]["value"]
-    assert found["note"] == "failed probes dropped: 1 of 144"
+    sides, whole, kept_N = [], [texts(0), texts(1)], np.ones(144, bool)
+    for side, world, item in zip(whole, (5, 2), ("p2", "converse"), strict=True):
+        failed_N = ((side.probes["world"] == world) & (side.probes["item"] == item)).to_numpy()
+        gain_NN = np.where(failed_N[:, None], np.nan, side.gain)
+        sides.append(matrix_of(gain_NN, side.probes, self_gain=np.where(failed_N, np.nan, side.self_gain)))
+        kept_N &= ~failed_N
+    names = ["asymmetry_index", "reciprocity"]
+    found = compare(*sides, names)
+    expected = compare(*(side.select(probes=kept_N, targets=kept_N) for side in whole), names)
+    assert found["value"].tolist() == expected["value"].tolist()
+    assert found["note"].tolist() == ["failed probes dropped: 2 of 144"] * 2
 
 
 def test_a_difference_is_undefined_where_either_side_is() -> None:
