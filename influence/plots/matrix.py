@@ -141,13 +141,7 @@ def draw_matrix(
     Raises:
         ValueError: the gains do not fit the tables, or the clip is not positive.
     """
-    if gain_PT.shape != (len(probes), len(targets)):
-        raise ValueError(
-            f"expected gains of {len(probes)} probes x {len(targets)} targets, got {gain_PT.shape[0]} x "
-            f"{gain_PT.shape[1]}; pass the tables of the same matrix"
-        )
-    if not clip > 0:
-        raise ValueError(f"expected a positive clip, got {clip}; choose the gain at which the colours end")
+    check_panel(gain_PT, probes, targets, clip=clip)
     rows, columns = _by_quality(probes, targets)
     gain_PT = gain_PT[np.ix_(rows.index.to_numpy(), columns.index.to_numpy())]
     image = axes.imshow(gain_PT, cmap=COLORS, vmin=-clip, vmax=clip, aspect="auto")
@@ -162,8 +156,23 @@ def draw_matrix(
     else:
         axes.set_yticks([])
     _mark_missing(axes, gain_PT, below)
-    _draw_colorbar(axes, image, clip, unit)
+    draw_colorbar([axes], image, clip, unit)
     return image
+
+
+def check_panel(gain_PT: Float64[Array, "P T"], probes: pd.DataFrame, targets: pd.DataFrame, *, clip: float) -> None:
+    """Refuse what cannot be drawn.
+
+    Raises:
+        ValueError: the gains do not fit the tables, or the clip is not positive.
+    """
+    if gain_PT.shape != (len(probes), len(targets)):
+        raise ValueError(
+            f"expected gains of {len(probes)} probes x {len(targets)} targets, got {gain_PT.shape[0]} x "
+            f"{gain_PT.shape[1]}; pass the tables of the same matrix"
+        )
+    if not clip > 0:
+        raise ValueError(f"expected a positive clip, got {clip}; choose the gain at which the colours end")
 
 
 def _by_quality(*tables: pd.DataFrame) -> list[pd.DataFrame]:
@@ -277,11 +286,16 @@ def _mark_missing(axes: Axes, gain_PT: Float64[Array, "P T"], below: float) -> N
         )
 
 
-def _draw_colorbar(axes: Axes, image: AxesImage, clip: float, unit: str) -> None:
-    bar = axes.figure.colorbar(image, ax=axes, location="bottom", extend="both", shrink=0.9, aspect=30, pad=0.02)
+def draw_colorbar(axes: Sequence[Axes], image: AxesImage, clip: float, unit: str) -> None:
+    """A bar under the axes, whose pointed ends stand for the gains beyond the clip."""
+    alone = len(axes) == 1
+    bar = axes[0].figure.colorbar(
+        image, ax=list(axes), location="bottom", extend="both", shrink=0.9 if alone else 0.6, aspect=30, pad=0.02
+    )
     bar.set_ticks([-clip, 0, clip], labels=[f"\N{MINUS SIGN}{clip:g}", "0", f"{clip:g}"])
     bar.ax.tick_params(length=2, pad=1)
-    bar.set_label(f"change in log-probability\n({unit}), clipped at ±{clip:g}", labelpad=1)
+    break_ = "\n" if alone else " "
+    bar.set_label(f"change in log-probability{break_}({unit}), clipped at ±{clip:g}", labelpad=1)
     bar.outline.set_linewidth(0.4)
 
 

@@ -14,7 +14,7 @@ from matplotlib.patches import Patch
 
 from influence.arrays import Array
 from influence.data.domains import EXPECTED, SLOT
-from influence.plots.matrix import COLORS, NOT_MEASURED, Panel
+from influence.plots.matrix import COLORS, NOT_MEASURED, Panel, check_panel, draw_colorbar
 from influence.plots.style import PAGE_WIDTH, style
 
 # Points.
@@ -112,10 +112,10 @@ def statement_figure(
                 axes.set_title(_in_lines(panel.title, 3, shortest=int(side * 72 / (LETTER_WIDTH * TITLE_SIZE))))
                 drawn.append((axes, image, panel))
         if shared:
-            _draw_colorbar(list(grid.flat), drawn[0][1], drawn[0][2].clip, unit)
+            draw_colorbar(list(grid.flat), drawn[0][1], drawn[0][2].clip, unit)
         else:
             for axes, image, panel in drawn:
-                _draw_colorbar([axes], image, panel.clip, unit)
+                draw_colorbar([axes], image, panel.clip, unit)
         if any(np.isnan(panel.gain_PT).any() for _, _, panel in drawn):
             missing = Patch(label="not measured", **NOT_MEASURED)
             first_bar = figure.axes[grid.size]
@@ -155,13 +155,7 @@ def draw_statements(
     Raises:
         ValueError: the gains do not fit the tables, the clip is not positive, or the numbers do not fit the cells.
     """
-    if gain_PT.shape != (len(probes), len(targets)):
-        raise ValueError(
-            f"expected gains of {len(probes)} probes x {len(targets)} targets, got {gain_PT.shape[0]} x "
-            f"{gain_PT.shape[1]}; pass the tables of the same matrix"
-        )
-    if not clip > 0:
-        raise ValueError(f"expected a positive clip, got {clip}; choose the gain at which the colours end")
+    check_panel(gain_PT, probes, targets, clip=clip)
     image = axes.imshow(gain_PT, cmap=COLORS, vmin=-clip, vmax=clip, aspect="auto")
     axes.spines[:].set_visible(True)
     axes.tick_params(length=1.5, pad=2)
@@ -238,19 +232,6 @@ def _write_numbers(axes: Axes, image: AxesImage, gain_PT: Float64[Array, "P T"],
 def _ink(color: Float64[Array, "4"]) -> str:
     """Black, or white on a dark cell."""
     return "black" if color[:3] @ [0.3, 0.59, 0.11] > 0.45 else "white"
-
-
-def _draw_colorbar(axes: list[Axes], image: AxesImage, clip: float, unit: str) -> None:
-    """A bar under the axes, whose pointed ends stand for the gains beyond the clip."""
-    alone = len(axes) == 1
-    bar = axes[0].figure.colorbar(
-        image, ax=axes, location="bottom", extend="both", shrink=0.9 if alone else 0.6, aspect=30, pad=0.02
-    )
-    bar.set_ticks([-clip, 0, clip], labels=[f"\N{MINUS SIGN}{clip:g}", "0", f"{clip:g}"])
-    bar.ax.tick_params(length=2, pad=1)
-    break_ = "\n" if alone else " "
-    bar.set_label(f"change in log-probability{break_}({unit}), clipped at ±{clip:g}", labelpad=1)
-    bar.outline.set_linewidth(0.4)
 
 
 def _panel_width(probes: pd.DataFrame, targets: pd.DataFrame, num_columns: int, width: float) -> float:

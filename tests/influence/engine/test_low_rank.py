@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from influence.engine import head, low_rank
+from influence.engine.layers import Norm
 from influence.engine.low_rank import chunks, learn, probes_at_once, reason
 from influence.engine.tree import Trees, pack
 from influence.models.causal_lm import Texts
@@ -17,9 +18,17 @@ LR = 0.02
 CHANGES = {"one step": (1, 0.0), "four steps": (4, 0.0), "momentum": (4, 0.9)}
 
 
+def read_all(network: nn.Module, given: list[list[Texts]], **options: float) -> torch.Tensor:
+    """What every probe makes of the targets, in the order given."""
+    trees, total_PT = pack(Texts.padded(ROWS)), torch.full((len(given), len(ROWS)), torch.nan, dtype=torch.float64)
+    for learned in learn(network, given, **options):
+        assert torch.isnan(total_PT[learned.probes]).all()
+        total_PT[learned.probes] = learned.read(trees)
+    return total_PT
+
+
 def gains(network: nn.Module, probes: list[list[list[int]]], num_steps: int, momentum: float) -> torch.Tensor:
-    parts = learn(network, lessons(probes, num_steps), lr=LR, momentum=momentum)
-    return torch.cat([learned.read(pack(Texts.padded(ROWS))) for learned in parts]) - totals(network, ROWS)
+    return read_all(network, lessons(probes, num_steps), lr=LR, momentum=momentum) - totals(network, ROWS)
 
 
 def gains_alone(network: nn.Module, probes: list[list[list[int]]], num_steps: int, momentum: float) -> torch.Tensor:
@@ -59,11 +68,11 @@ class TestLearn:
         assert measured <= 2 * naive
 
     def test_may_have_another_text_in_each_step(self, network: nn.Module) -> None:
-        steps = [[[[0, 41, 52]], [[0, 7, 9, 11], [0, 7]]], [[[0, 5, 6, 8, 9]], [[0, 41]]]]
+        steps = [[[[0, 41, 52]], [[0, 7, 9, 11], [0, 7]]], [[[0, 5, 6, 8, 9]], [[0, 41]]], [[[0, 5, 6, 8, 9]]]]
         given = [[Texts.padded(statements) for statements in probe] for probe in steps]
-        (learned,) = learn(network, given, lr=LR, momentum=0.5)
+        measured = read_all(network, given, lr=LR, momentum=0.5)
         expected = [totals(learned_alone(network, probe, lr=LR, momentum=0.5)[0], ROWS) for probe in steps]
-        torch.testing.assert_close(learned.read(pack(Texts.padded(ROWS))), torch.stack(expected), rtol=0, atol=1e-10)
+        torch.testing.assert_close(measured, torch.stack(expected), rtol=0, atol=1e-10)
 
     def test_scores_a_part_of_what_is_learned(self, network: nn.Module) -> None:
         texts = Texts.padded([[0, 41, 52, 63, 74]], [[2, 3]])
@@ -77,36 +86,36 @@ class TestLearn:
 
     def test_reads_each_probe_on_a_text_of_its_own(self, network: nn.Module) -> None:
         own = [[0, 41, 52, 63, 74, 9], [0, 7, 8], [0, 1, 2, 3]]
-        (learned,) = learn(network, lessons(PROBES, 2), lr=LR)
-        measured = learned.read_own(Trees.of([Texts.padded([row]) for row in own]))
-        copies = [learned_alone(network, [probe] * 2, lr=LR)[0] for probe in PROBES]
-        expected = torch.cat([totals(copied, [row]) for copied, row in zip(copies, own, strict=True)])
-        torch.testing.assert_close(measured, expected, rtol=0, atol=1e-10)
+        for learned in learn(network, lessons(PROBES, 2), lr=LR):
+            rows = [own[probe] for probe in learned.probes]
+            measured = learned.read_own(Trees.of([Texts.padded([row]) for row in rows]))
+            copies = [learned_alone(network, [PROBES[probe]] * 2, lr=LR)[0] for probe in learned.probes]
+            expected = torch.cat([totals(copied, [row]) for copied, row in zip(copies, rows, strict=True)])
+            torch.testing.assert_close(measured, expected, rtol=0, atol=1e-10)
 
     def test_reports_the_loss_before_each_step(self, network: nn.Module) -> None:
-        (learned,) = learn(network, lessons(PROBES, 3), lr=LR)
-        expected = [learned_alone(network, [probe] * 3, lr=LR)[1] for probe in PROBES]
-        torch.testing.assert_close(learned.loss_BS, torch.tensor(expected, dtype=torch.float64), rtol=0, atol=1e-10)
+        for learned in learn(network, lessons(PROBES, 3), lr=LR):
+            expected = [learned_alone(network, [PROBES[probe]] * 3, lr=LR)[1] for probe in learned.probes]
+            torch.testing.assert_close(learned.loss_BS, torch.tensor(expected).double(), rtol=0, atol=1e-6)
 
     def test_without_steps_or_at_lr_zero_is_the_base(self, network: nn.Module) -> None:
-        trees = pack(Texts.padded(ROWS))
+        expected = totals(network, ROWS).expand(len(PROBES), -1)
         for num_steps, lr in ((0, LR), (2, 0.0)):
-            (learned,) = learn(network, lessons(PROBES, num_steps), lr=lr)
-            expected = totals(network, ROWS).expand(len(PROBES), -1)
-            torch.testing.assert_close(learned.read(trees), expected, rtol=0, atol=1e-11)
+            measured = read_all(network, lessons(PROBES, num_steps), lr=lr)
+            torch.testing.assert_close(measured, expected, rtol=0, atol=1e-11)
 
     def test_of_a_probe_that_diverges_spares_the_others(self, network: nn.Module) -> None:
         trees = pack(Texts.padded(ROWS))
-        (healthy,) = learn(network, lessons(PROBES[1:]), lr=LR)
-        (learned,) = learn(network, lessons(PROBES), lr=LR)
+        (learned,) = learn(network, lessons([PROBES[0]] * 2), lr=LR)
+        healthy = learned.read(trees)
         learned.head.held_BKV[0] = torch.nan
         measured = learned.read(trees)
         assert torch.isnan(measured[0]).any()
-        torch.testing.assert_close(measured[1:], healthy.read(trees), rtol=0, atol=1e-10)
+        torch.testing.assert_close(measured[1], healthy[1], rtol=0, atol=1e-10)
 
     def test_leaves_the_network_as_it_was(self, network: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
         digest, trees = weights_digest(network), pack(Texts.padded(ROWS))
-        (learned,) = learn(network, lessons(PROBES, 2), lr=LR)
+        (learned,) = learn(network, lessons(PROBES[:1], 2), lr=LR)
         learned.read(trees)
         monkeypatch.setattr(head.Head, "chunks", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
@@ -120,17 +129,18 @@ class TestLearn:
 
 
 class TestChunks:
-    def test_change_nothing(self, network: nn.Module) -> None:
-        trees = pack(Texts.padded(ROWS))
-        (together,) = learn(network, lessons(PROBES, 2), lr=LR)
-        alone = list(learn(network, lessons(PROBES, 2), lr=LR, memory_gb=1e-6))
-        assert [learned.probes for learned in alone] == [slice(0, 1), slice(1, 2), slice(2, 3)]
-        measured = torch.cat([learned.read(trees) for learned in alone])
-        torch.testing.assert_close(measured, together.read(trees), rtol=0, atol=1e-11)
+    def test_change_nothing(self, network: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
+        given = lessons(PROBES, 2)
+        apart = read_all(network, given, lr=LR, memory_gb=1e-6)
+        assert chunks(network, given, memory_gb=1e-6) == [[0], [1], [2]]
+        monkeypatch.setattr(low_rank, "LENGTHS", 100)
+        assert chunks(network, given, memory_gb=1) == [[0, 1, 2]]
+        torch.testing.assert_close(read_all(network, given, lr=LR), apart, rtol=0, atol=1e-11)
 
-    def test_hold_probes_of_as_many_steps(self) -> None:
-        given = [*lessons(PROBES[:2], 1), *lessons(PROBES, 2), *lessons(PROBES[:1], 1)]
-        assert list(chunks(make("llama"), given, memory_gb=1)) == [slice(0, 2), slice(2, 5), slice(5, 6)]
+    def test_hold_probes_of_as_many_steps_and_about_as_long(self) -> None:
+        probes = [[list(range(length))] for length in (9, 3, 5, 6, 4, 20)]
+        given = [*lessons(probes, 1), *lessons(probes[:1], 2), *lessons(probes[1:2], 1)]
+        assert chunks(make("llama"), given, memory_gb=1) == [[1, 7, 4, 2, 3], [0], [5], [6]]
 
     def test_are_smaller_for_longer_probes_more_steps_and_less_memory(self) -> None:
         network = make("llama")
@@ -145,17 +155,12 @@ class TestChunks:
         network.float()
         assert abs(count(10, 1, 1.0) - 2 * base) <= 2
 
-    def test_keep_to_the_memory(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """What a chunk holds when it has learned is no more than its memory."""
+    def test_keep_to_the_memory(self) -> None:
         network, memory_gb = make("gemma3"), 0.01
-        given = lessons(PROBES[:1] * 40, 2)
-        learned = next(learn(network, given, lr=LR, memory_gb=memory_gb))
-        held = [learned.head.held_BKV, learned.head.input_BKH]
-        for layer in learned.layers:
-            held += [
-                value for value in vars(getattr(layer, "factors", layer)).values() if isinstance(value, torch.Tensor)
-            ]
-        assert 0 < learned.probes.stop < 40
+        learned = next(learn(network, lessons(PROBES[:1] * 40, 2), lr=LR, memory_gb=memory_gb))
+        factors = [layer.factors for layer in learned.layers if not isinstance(layer, Norm)]
+        held = [learned.head.held_BKV, *(tensor for own in factors for tensor in (own.x_BK, own.gradient_BKO))]
+        assert 1 < len(learned.probes) < 40
         assert sum(tensor.nbytes for tensor in held) < memory_gb * 2**30
 
 
