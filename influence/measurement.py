@@ -184,8 +184,8 @@ def estimate_seconds(
 ) -> float:
     """Time that measuring will take, seconds, without a search of the step size.
 
-    One probe is learned at lr 0, then two, and thrown away: the difference is a probe's own time, the rest is spent
-    once. Where one probe alone takes more than two seconds, the time is that of so many single probes.
+    One probe is learned at a tiny lr, then two, and thrown away: the difference is a probe's own time, the rest is
+    spent once. Where one probe alone takes more than two seconds, the time is that of so many single probes.
     """
     if "world" in probes:
         targets = targets[targets["world"] == probes["world"].iloc[0]]
@@ -193,7 +193,7 @@ def estimate_seconds(
 
     def seconds(count: int) -> float:
         start = time.perf_counter()
-        for _ in estimator.with_lr(0.0).rows(model, probes.iloc[:count], reader):
+        for _ in estimator.with_lr(1e-12).rows(model, probes.iloc[:count], reader):
             pass
         return time.perf_counter() - start
 

@@ -12,9 +12,13 @@ import pandas as pd
 import torch
 from torch import nn
 
+from influence.engine import low_rank as engine
+from influence.engine.texts import Texts
+from influence.estimators import low_rank
 from influence.estimators.protocol import Row, check_step_size
 from influence.estimators.statements import check_statements, lessons
 from influence.isolation import Isolation, select_parameters
+from influence.models.causal_lm import CausalLM
 from influence.models.protocol import Batch, collate
 from influence.readout import Reader, SelfReader
 from influence.seeds import derive
@@ -106,8 +110,15 @@ class FineTune:
     def rows(self, model: nn.Module, probes: pd.DataFrame, targets: Reader, *, seed: int = 0) -> Iterator[Row]:
         """Learn each probe alone from the base weights and read every target.
 
-        A probe whose loss or readout is not finite gives a failed row; the others go on.
+        A probe whose loss or readout is not finite gives a failed row; the others go on. Unless `why_plain` speaks
+        against it, a language model learns many probes at once, to the same numbers.
         """
+        if isinstance(model, CausalLM) and not self.why_plain(model):
+            momentum = self.optimizer_options.get("momentum", 0.0)
+            steps_P = [self._texts(model, probes.iloc[[position]]) for position in range(len(probes))]
+            assert self.lr is not None
+            yield from low_rank.rows(model, probes, steps_P, targets, lr=self.lr, momentum=momentum)
+            return
         parameters = select_parameters(model, self.parameters)
         isolation = Isolation(model)
         for position, probe_id in enumerate(probes["id"]):
@@ -125,6 +136,23 @@ class FineTune:
             if not failure and not (np.isfinite(row.gain_T).all() and np.isfinite(row.self_gain)):
                 row = Row.failed(len(row.gain_T), "diverged: a readout is not finite; lower the step size")
             yield row
+
+    def why_plain(self, model: CausalLM) -> str:
+        """Why the engine cannot take the steps, so that every probe is learned in place; one clause, or ""."""
+        if not self.lr or not self.num_steps:
+            return "no step is taken"
+        if self.train_mode:
+            return "the probe is learned in train mode"
+        if self.parameters is not None or not all(parameter.requires_grad for parameter in model.parameters()):
+            return "only a part of the weights is learned"
+        return model.reads_padded or engine.reason(
+            model.network, optimizer=self.optimizer, optimizer_options=self.optimizer_options
+        )
+
+    def _texts(self, model: CausalLM, probe: pd.DataFrame) -> list[Texts]:
+        """The texts of every step."""
+        batches = [model.collate(lesson) for lesson in lessons(probe, self.statements)]
+        return [batch["text"].to(model.device) for _ in range(self.num_steps) for batch in batches]
 
 
 def _descend(model: Any, batch: Batch, optimizer: torch.optim.Optimizer) -> float:

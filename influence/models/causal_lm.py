@@ -9,88 +9,22 @@ Suffixes beside those of `influence.arrays`: R rows (texts of a batch), L positi
 
 import json
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Self
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import pandas as pd
 import pytorch_lightning as pl
 import torch
-import torch.nn.functional as F
-from jaxtyping import Bool, Float, Float64, Int
+from jaxtyping import Float, Float64
 from torch import Tensor
 
+from influence.engine import padded, reading
+from influence.engine.texts import Network, Texts
+from influence.engine.tree import pack
 from influence.models.base import initialise
 from influence.models.protocol import Batch
-from influence.models.sources import Network, Tokenizer
-
-HELD_LOGITS = 2**27
-"""Logits of one forward, half a GiB in float32; a larger batch is read in several."""
-
-HELD_LOG_PROBS = 2**20
-"""Log-probabilities in float64 at once, 8 MiB: more leave the processor's cache and take three times as long."""
-
-
-@dataclass(frozen=True, eq=False)
-class Texts:
-    """Token ids of several texts and what is scored of them.
-
-    Padding stands on the right, where a causal model does not see it: no attention mask is needed.
-    """
-
-    ids_RL: Int[Tensor, "R L"]
-    scored_RL: Bool[Tensor, "R L"]
-
-    @classmethod
-    def padded(cls, rows: Sequence[Sequence[int]], scored: Sequence[Iterable[int]] | None = None) -> Self:
-        """Rows of ids, each with its start token, and the positions to score: by default all after the start."""
-        ids_RL = torch.full((len(rows), max(map(len, rows))), rows[0][0])
-        scored_RL = torch.zeros(ids_RL.shape, dtype=torch.bool)
-        for row, ids in enumerate(rows):
-            ids_RL[row, : len(ids)] = torch.tensor(ids)
-            scored_RL[row, list(range(1, len(ids)) if scored is None else scored[row])] = True
-        return cls(ids_RL, scored_RL)
-
-    def to(self, device: torch.device, **options: Any) -> Self:
-        """The same texts on a device."""
-        return type(self)(self.ids_RL.to(device, **options), self.scored_RL.to(device, **options))
-
-    def after(self, context: Sequence[int]) -> Self:
-        """The same ids with a context between them and the start token; it is not scored."""
-        context_RC = torch.tensor(context, dtype=torch.long, device=self.ids_RL.device).expand(len(self.ids_RL), -1)
-
-        def insert(tensor_RL: Tensor, middle_RC: Tensor) -> Tensor:
-            return torch.cat([tensor_RL[:, :1], middle_RC, tensor_RL[:, 1:]], dim=1)
-
-        return type(self)(
-            insert(self.ids_RL, context_RC), insert(self.scored_RL, torch.zeros_like(context_RC, dtype=torch.bool))
-        )
-
-
-def total_log_prob(network: Network, texts: Texts) -> Float64[Tensor, " R"]:
-    """Sum of log p(token | all tokens before it) over the scored tokens of each text, nats.
-
-    The softmax is taken in float64, of the scored positions alone and a part of them at a time; the network reads
-    as many texts at once as `HELD_LOGITS` allow.
-    """
-    first = int(texts.scored_RL.any(0).nonzero()[0])  # the position before it predicts it
-    num_logits = texts.ids_RL.shape[1] - first + 1
-    num_words: int = network.config.get_text_config().vocab_size
-    rows_a_forward = max(1, HELD_LOGITS // (num_logits * num_words))
-    places_a_softmax = max(1, HELD_LOG_PROBS // num_words)
-    totals = []
-    for start in range(0, len(texts.ids_RL), rows_a_forward):
-        ids_RL = texts.ids_RL[start : start + rows_a_forward]
-        scored_RL = texts.scored_RL[start : start + rows_a_forward, first:]
-        logits_RLV = network(input_ids=ids_RL, use_cache=False, logits_to_keep=num_logits).logits
-        total_R = torch.zeros(len(ids_RL), dtype=torch.float64, device=ids_RL.device)
-        for places in torch.split(scored_RL.nonzero(), places_a_softmax):
-            row, position = places.unbind(1)
-            log_probs = F.log_softmax(logits_RLV[row, position].double(), dim=-1)
-            log_prob = log_probs.gather(1, ids_RL[row, first + position][:, None]).squeeze(1)
-            total_R = total_R.index_add(0, row, log_prob)
-        totals.append(total_R)
-    return torch.cat(totals)
+from influence.models.sources import Tokenizer
 
 
 class CausalLM(pl.LightningModule):
@@ -101,7 +35,8 @@ class CausalLM(pl.LightningModule):
     - `spans`: JSON [[name, start, stop], ...], places of names in the text, for `span_log_prob`;
     - `foil`: the other text of a minimal pair, for `margin`.
 
-    The model is in eval mode. Losses and readouts are taken of the same float64 log-probabilities.
+    The model is in eval mode. Losses and readouts are taken of the same float64 log-probabilities; inside `totals_by`
+    readouts may be of many probes at once.
 
     Args:
         network: as `influence.models.sources.load` gives it.
@@ -109,6 +44,8 @@ class CausalLM(pl.LightningModule):
         lora: settings of `peft.LoraConfig`, e.g. {"r": 8}, to learn low-rank adapters in place of the weights; by
             default on every linear layer. The network is changed in place.
         seed: of the adapters' initial weights.
+        engine: read texts as prefix trees, and let probes be learned without new weights, where the network allows it;
+            otherwise as padded batches. It changes numbers by rounding only.
         lr: learning rate of base training (AdamW without weight decay); fine-tuning brings its own optimiser.
 
     Raises:
@@ -125,6 +62,7 @@ class CausalLM(pl.LightningModule):
         *,
         lora: Mapping[str, Any] | None = None,
         seed: int = 0,
+        engine: bool = True,
         lr: float = 1e-5,
     ) -> None:
         super().__init__()
@@ -137,6 +75,7 @@ class CausalLM(pl.LightningModule):
         self.start: int = starts[self.starts_with]
         self.network = network if lora is None else _with_adapters(network, lora, seed)
         self.tokenizer, self.lora, self.lr = tokenizer, lora, lr
+        self.reads_padded = reading.reason(network) if engine else "the engine is off"
         self.context: int | None = getattr(network.config.get_text_config(), "max_position_embeddings", None)
         # Some tokenizers put a space before every text (Llama 2, Phi 3): a second would be a token of its own.
         spaced = "".join(tokenizer.convert_ids_to_tokens(self.token_ids("a"))).startswith(("▁", "Ġ"))
@@ -200,16 +139,31 @@ class CausalLM(pl.LightningModule):
             )
         return joined
 
-    def loss(self, batch: Batch) -> Float[Tensor, " B"]:
+    def loss(self, batch: Batch) -> Float[Tensor, "*probes B"]:
         """Mean over the tokens of each text of -log p, nats."""
         return -self.log_prob(batch)
 
-    def log_prob(self, batch: Batch) -> Float[Tensor, " B"]:
+    def totals(self, texts: Texts) -> Float64[Tensor, "*probes R"]:
+        """Sum of log p(token | all tokens before it) over the scored tokens of each text, nats."""
+        if torch.is_grad_enabled() or self.reads_padded:
+            return padded.read(self.network, texts)
+        return reading.read(self.network, pack(texts))
+
+    @contextmanager
+    def totals_by(self, read: Callable[[Texts], Tensor]) -> Iterator[None]:
+        """A scope in which texts are read by another function, as of probes that were learned without new weights."""
+        self.totals = read  # type: ignore[method-assign, assignment]
+        try:
+            yield
+        finally:
+            del self.totals
+
+    def log_prob(self, batch: Batch) -> Float[Tensor, "*probes B"]:
         """Mean log-probability of the tokens of each text, nats per token (Matelsky et al. 2024, Eq. 7)."""
         texts: Texts = batch["text"]
-        return total_log_prob(self.network, texts) / texts.scored_RL.sum(1)
+        return self.totals(texts) / texts.scored_RL.sum(1)
 
-    def span_log_prob(self, batch: Batch) -> Float[Tensor, " B"]:
+    def span_log_prob(self, batch: Batch) -> Float[Tensor, "*probes B"]:
         """Log-probability of the last marked span of each text given all before it, nats.
 
         Scored are the tokens with a character of the span or the space before it: that of klarbu in "all klarbus"
@@ -220,9 +174,9 @@ class CausalLM(pl.LightningModule):
         """
         if "span" not in batch:
             raise ValueError("expected a marked span in every text, got none in some; leave these out, or add `spans`")
-        return total_log_prob(self.network, batch["span"])
+        return self.totals(batch["span"])
 
-    def margin(self, batch: Batch) -> Float[Tensor, " B"]:
+    def margin(self, batch: Batch) -> Float[Tensor, "*probes B"]:
         """Log-probability of each text minus that of its foil, nats; both are sums over all tokens.
 
         Raises:
@@ -230,7 +184,7 @@ class CausalLM(pl.LightningModule):
         """
         if "foil" not in batch:
             raise ValueError("expected a column `foil` with the other text of each minimal pair, got none; add one")
-        return total_log_prob(self.network, batch["text"]) - total_log_prob(self.network, batch["foil"])
+        return self.totals(batch["text"]) - self.totals(batch["foil"])
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """Mean loss of a batch, for base training."""

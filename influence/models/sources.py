@@ -20,6 +20,7 @@ import torch
 from filelock import FileLock
 from safetensors import SafetensorError
 
+from influence.engine.texts import Network
 from influence.files import read_json, sha256, write_json
 
 EMBEDDED = "gemma3-270m"
@@ -33,11 +34,8 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
 """What is fetched from a hub: no pickled weights, no code."""
 
-Network: TypeAlias = Any
-"""A `transformers.PreTrainedModel`; the package is an extra, so that its types are not at hand."""
-
 Tokenizer: TypeAlias = Any
-"""A `transformers.PreTrainedTokenizerFast`."""
+"""A `transformers.PreTrainedTokenizerFast`; the package is an extra, so that its types are not at hand."""
 
 
 def load(

@@ -2,8 +2,9 @@
 
 import string
 
+from influence.engine.texts import Network
 from influence.models.base import initialise
-from influence.models.sources import Network, Tokenizer, import_text
+from influence.models.sources import Tokenizer, import_text
 
 NUM_POSITIONS = 256
 

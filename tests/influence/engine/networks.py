@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from influence.engine.texts import Texts
 from influence.models.base import initialise
-from influence.models.causal_lm import Texts
 from tests.tiny_lm import GATED, NETWORKS, SHAPE
 
 from transformers import (  # isort: skip - after the module that skips without it

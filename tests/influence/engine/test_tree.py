@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
+from influence.engine.texts import Texts
 from influence.engine.tree import Trees, pack
-from influence.models.causal_lm import Texts
 from tests.influence.engine.networks import ROWS
 
 #      0 --> 1 --> 2 --> (3)

@@ -1,5 +1,6 @@
 import copy
 import json
+import re
 import sys
 import warnings
 
@@ -11,10 +12,11 @@ import torch
 from torch.utils.data import DataLoader
 
 from influence import FineTune, FirstOrder, measure
+from influence.engine import padded
 from influence.isolation import Isolation, select_parameters
-from influence.models import causal_lm
 from influence.models.causal_lm import CausalLM
 from influence.provenance import weights_digest
+from influence.step_size import self_gains
 from tests.small import max_relative_error
 from tests.tiny_lm import (
     CONTEXT,
@@ -37,17 +39,19 @@ LINES = [
 ]
 
 
-@pytest.fixture(params=NETWORKS)
+@pytest.fixture(params=[(name, engine) for name in NETWORKS for engine in ("engine", "plain")], ids="-".join)
 def model(request: pytest.FixtureRequest) -> CausalLM:
-    return tiny(request.param)
+    """Every network, read and taught by the engine and by the plain loop."""
+    name, engine = request.param
+    return tiny(name, engine=engine == "engine")
 
 
 @pytest.fixture(params=["one forward", "many forwards"])
 def _parts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """All at once, or two texts a forward and one token a softmax."""
     if request.param == "many forwards":
-        monkeypatch.setattr(causal_lm, "HELD_LOGITS", 25_000)
-        monkeypatch.setattr(causal_lm, "HELD_LOG_PROBS", 1)
+        monkeypatch.setattr(padded, "HELD_LOGITS", 25_000)
+        monkeypatch.setattr(padded, "HELD_LOG_PROBS", 1)
 
 
 class TestLogProb:
@@ -304,6 +308,29 @@ class TestInfluence:
             optimizer_of_all.step()
         gain_T = [(mean_log_prob(learned, line) - mean_log_prob(model, line)).item() for line in TARGETS["text"]]
         assert max_relative_error(matrix.gain[0], np.array(gain_T)) < RTOL
+
+    def test_of_probes_that_are_no_targets_is_read_on_themselves(self, model: CausalLM) -> None:
+        whole = measure(model, PROBES, TARGETS, estimator=FineTune(lr=0.02))
+        gains = self_gains(model, PROBES, FineTune(lr=0.02))
+        assert max_relative_error(gains, whole.self_gain) < RTOL
+        assert gains[0] > 0  # which is no target
+
+    def test_that_diverges_fails_its_row_alone(self, model: CausalLM) -> None:
+        matrix = measure(model, PROBES, TARGETS, estimator=FineTune(lr=1e300, num_steps=2))
+        assert list(matrix.failures) == list(PROBES["id"])
+        assert re.match(r"diverged.*; lower the step size", matrix.failures["one statement"])
+
+    @pytest.mark.parametrize("readout", ["span_log_prob", "margin"])
+    def test_may_be_read_otherwise(self, readout: str) -> None:
+        spans = [json.dumps([["A", 2, 8]]), json.dumps([["D", 0, 5]]), json.dumps([["A", 2, 8]])]
+        targets = TARGETS.assign(spans=spans, foil=["no klarbu has a greev", LINES[2], LINES[1]])
+        probes = PROBES.assign(spans=[spans[0]] * 2, foil=[LINES[1]] * 2)
+        matrices = [
+            measure(tiny("gemma3", engine=engine), probes, targets, estimator=FineTune(lr=0.02), readout=readout)
+            for engine in (True, False)
+        ]
+        assert max_relative_error(matrices[0].gain, matrices[1].gain) < RTOL
+        assert np.ptp(matrices[1].gain) > 0.01
 
     def test_of_zero_steps_is_exactly_zero(self, model: CausalLM) -> None:
         matrix = measure(model, PROBES, TARGETS, estimator=FineTune(lr=0.02, num_steps=0))
