@@ -8,6 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from experiments.domains import FOLDER
 from influence.files import sha256
 
 RESULTS_VERSION = 1
@@ -39,9 +40,9 @@ def base_hash(cfg: DictConfig) -> str:
 def _data(cfg: DictConfig) -> Any:
     """The data's settings without their folder; a domain counts by the content of its file."""
     settings = _plain(cfg.data)
-    folder = settings.pop("folder", None)
+    folder = settings.pop("folder", None)  # a frozen run has none
     if "worlds" in settings:
-        file = Path(folder) / f"{settings['domain']}.yaml"
+        file = Path(folder or FOLDER) / f"{settings['domain']}.yaml"
         settings["content"] = sha256(file) if file.exists() else None
     return settings
 

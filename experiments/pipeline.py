@@ -129,12 +129,19 @@ def _announce(
         batch_size=config.engine.batch_size,
     )
     log.info(
-        "%d probes x %d targets: about %s%s.",
-        len(probes),
-        len(targets),
+        "%s: about %s%s.",
+        _extent(probes, targets),
         tqdm.format_interval(seconds),
         "" if estimator.self_gain is None else ", after the search of the step size",
     )
+
+
+def _extent(probes: pd.DataFrame, targets: pd.DataFrame) -> str:
+    """How much is to be measured: nothing crosses worlds."""
+    if "world" not in probes:
+        return f"{len(probes)} probes x {len(targets)} targets"
+    count = probes["world"].nunique()
+    return f"{len(probes)} probes, each x the {len(targets) // count} targets of its world ({count} worlds)"
 
 
 @contextmanager

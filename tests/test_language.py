@@ -77,7 +77,8 @@ def test_the_figure_shows_the_mean_of_the_worlds(outputs, matrices):
 
 def test_what_is_said(outputs):
     printed = (outputs / "printed").read_text()
-    assert len(re.findall(rf"^{2 * NUM_ITEMS} probes x {2 * NUM_ITEMS} targets: about ", printed, re.MULTILINE)) == 2
+    extent = rf"^{2 * NUM_ITEMS} probes, each x the {NUM_ITEMS} targets of its world \(2 worlds\): about "
+    assert len(re.findall(extent, printed, re.MULTILINE)) == 2
     assert "beside.pdf" in printed
     assert "class_block" not in printed  # of images
 

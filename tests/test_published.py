@@ -8,6 +8,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from experiments import build, schema
+from experiments.identity import run_hash
 from experiments.pipeline import STORED_TOLERANCE
 from experiments.published import TEXTS
 from experiments.readme import TABLES, write_readme
@@ -91,6 +92,12 @@ def test_two_entries_of_the_language_model_measured_again(folder, gemma):
         again = measure(gemma, drawn.iloc[[i]], drawn.iloc[[j]], estimator=at_the_same_step(matrix, config))
         assert again.before[0] == pytest.approx(matrix.before[j], abs=1e-4)
         assert again.gain[0, 0] == pytest.approx(matrix.gain[i, j], abs=2e-3, rel=1e-2)
+
+
+@pytest.mark.parametrize("folder", TEXT_RUNS, ids=named)
+def test_a_run_on_texts_is_that_of_the_present_domain(folder):
+    """An edited domain is another run: measure it again."""
+    assert run_hash(RunFolder(folder).config) == folder.name
 
 
 @pytest.mark.parametrize("folder", [folder for folder in TEXT_RUNS if folder.parent.name in TEXTS], ids=named)

@@ -196,7 +196,7 @@ def _table(
             "n": n,
             "unit_of_n": unit_of_n,
             "verdict": DESCRIPTIVE,
-            "unit": question.score.unit.format(readout=units[0].readout["unit"]),
+            "unit": _unit(question.score, units[0].readout["unit"]),
             "better": question.score.better,
             "note": "; ".join([*answer.notes, *dropped]),
         }
@@ -320,6 +320,12 @@ def _by_unit(
         raise kind(f"{reasons[0]} (in {len(reasons)} of {len(units)} {unit_of_n})")
     ratios = [outcome for outcome in outcomes if isinstance(outcome, Ratio)]
     return np.array([ratio.numerator for ratio in ratios]), np.array([ratio.denominator for ratio in ratios])
+
+
+def _unit(score: Score, readout: str) -> str:
+    """Unit of a score; that of the readout is put in parentheses where it is one of several words in a formula."""
+    whole = score.unit == "{readout}" or " " not in readout
+    return score.unit.format(readout=readout if whole else f"({readout})")
 
 
 def _undefined(reason: UndefinedError, where: str = "") -> _Answer:

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -86,6 +87,14 @@ def test_interval_of_one_matrix_leaves_out_sources_as_probes_and_targets() -> No
 def test_order_statistics_have_no_jackknife() -> None:
     frame = score(image_matrix(), ["self_gain_median", "self_gain_is_largest"])
     assert frame["low"].notna().tolist() == [False, True]
+
+
+def test_a_unit_of_several_words_stands_in_parentheses() -> None:
+    matrix = replace(image_matrix(), readout={"name": "log_prob", "unit": "nats per token"})
+    units = score(matrix).set_index("score")["unit"]
+    assert units["srm_pair_variance"] == "(nats per token)^2"
+    assert units["self_gain_median"] == "nats per token"
+    assert units["reciprocity"] == "1"
 
 
 def test_seeds_are_units() -> None:
