@@ -1,6 +1,6 @@
 """Keep a finished run for the README: `python -m experiments.freeze outputs/<name>/<hash>`.
 
-Copies the matrix, its samples, scores and base weights to `outputs/published/`, which is committed. Only what was
+Copies the matrix, its samples, scores and trained weights to `outputs/published/`, which is committed. Only what was
 measured by committed code is frozen.
 """
 
@@ -62,11 +62,12 @@ def freeze(folder: Path, published: Path) -> Path:
     kept.data.pop("folder", None)
     base = provenance["base_model"]
     trained = folder.resolve().parents[1] / "models" / base["folder"]
-    weights = trained / "weights.safetensors" if kept.model.weights is None else Path(kept.model.weights)
+    given = kept.model.get("weights")
+    weights = trained / "weights.safetensors" if given is None else Path(given)
     for source, name in ((weights, "weights.safetensors"), (trained / "training.json", "training.json")):
         if source.exists():
             _copy(source, published / "models" / base["folder"] / name)
-    if kept.model.weights is not None:
+    if given is not None:
         kept.model.weights = base["sha256"]
     write_atomically(target / "config.yaml", lambda path: path.write_text(OmegaConf.to_yaml(kept)))
     return target

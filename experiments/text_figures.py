@@ -26,6 +26,9 @@ from influence.plots.style import save_figure
 from influence.plots.symmetry import symmetry_figure
 from influence.step_size import clean_probes
 
+CLIP_QUANTILE = 0.95
+"""Colours end where this share of the absolute gains lies below: the end at 3 of the paper is too far for small steps."""
+
 
 class DrawBeside(Callback):
     """Draws the runs of an experiment side by side when all have ended."""
@@ -113,12 +116,12 @@ def _panel(matrix: InfluenceMatrix) -> Panel:
 
 
 def _clip(gain_PT: Array) -> float:
-    """The paper's; a digit above the largest gain where all are much smaller."""
-    largest = float(np.nanmax(np.abs(gain_PT), initial=0.0))
-    if largest == 0 or largest > paper.CLIP / 3:
-        return paper.CLIP
-    digit = 10.0 ** math.floor(math.log10(largest))
-    return float(f"{math.ceil(largest / digit) * digit:.1g}")
+    """Where the colours end, to a digit upward; a name's own gain may be many times as large as all others."""
+    quantile = float(np.nanquantile(np.abs(gain_PT), CLIP_QUANTILE))
+    if quantile == 0:
+        return 1.0
+    digit = 10.0 ** math.floor(math.log10(quantile))
+    return float(f"{math.ceil(quantile / digit) * digit:.1g}")
 
 
 def _draw(rows: Sequence[Sequence[Panel | None]], matrices: Sequence[InfluenceMatrix], stem: Path) -> list[Path]:
