@@ -27,7 +27,7 @@ from influence.plots.symmetry import symmetry_figure
 from influence.step_size import clean_probes
 
 CLIP_QUANTILE = 0.95
-"""Colours end where this share of the absolute gains lies below: the end at 3 of the paper is too far for small steps."""
+"""Colours end where this share of the absolute gains lies below: at 3, where the paper ends, small steps are white."""
 
 
 class DrawBeside(Callback):

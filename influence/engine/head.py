@@ -18,6 +18,9 @@ from torch import Tensor, nn
 HELD_LOGITS = 2**20
 """Logits of one chunk, 4 MiB in float32: more leave the cache."""
 
+CHUNK = 2**10
+"""Words of one chunk at most: a longer float32 sum over words, as of gradients in hidden states, loses digits."""
+
 Logits: TypeAlias = Callable[[slice], Tensor]
 """Words to their logits [B S C], in new memory."""
 
@@ -51,7 +54,7 @@ class Head:
     def chunks(self, hidden_BSH: Float[Tensor, "B S H"]) -> Iterator[tuple[slice, Float[Tensor, "B S C"]]]:
         """Logits of all words, some at a time; they may be overwritten."""
         logits, num_words = self.logits(hidden_BSH), len(self.weight_VH)
-        size = max(1, HELD_LOGITS // hidden_BSH.shape[:2].numel())
+        size = min(CHUNK, max(1, HELD_LOGITS // hidden_BSH.shape[:2].numel()))
         for start in range(0, num_words, size):
             words = slice(start, min(start + size, num_words))
             logits_BSC = logits(words)

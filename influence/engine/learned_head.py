@@ -102,7 +102,7 @@ class LearnedHead(Head):
         weight_N = torch.zeros_like(total_N).index_add(0, trees.source_E, weight_E)
         rounded_N = total_N.to(hidden_BKH.dtype)  # softmax = exp(z - rounded) exp(rounded - total), rounded but once
         share_BK1 = (weight_N * (rounded_N - total_N).exp()).to(hidden_BKH.dtype).view(num_trees, -1, 1)
-        hidden_gradient_NH = torch.zeros_like(hidden_BKH).flatten(0, 1)
+        hidden_gradient_NH = torch.zeros_like(hidden_BKH, dtype=torch.float64).flatten(0, 1)
         for words in chunks:
             part_BKC = gradient_BKV[:, :, words]
             slope_BKC = None if self.cap is None else 1 - (part_BKC / self.cap) ** 2
@@ -112,8 +112,9 @@ class LearnedHead(Head):
             part_BKC.index_put_(index, -weight_E[here].to(part_BKC.dtype), accumulate=True)
             if slope_BKC is not None:
                 part_BKC.mul_(slope_BKC)
-            hidden_gradient_NH.addmm_(part_BKC.flatten(0, 1), self.weight_VH[words])
-        hidden_gradient_BKH = hidden_gradient_NH.view_as(hidden_BKH) + self._learned_transpose(gradient_BKV)
+            hidden_gradient_NH += part_BKC.flatten(0, 1) @ self.weight_VH[words]
+        hidden_gradient_BKH = hidden_gradient_NH.to(hidden_BKH.dtype).view_as(hidden_BKH)
+        hidden_gradient_BKH += self._learned_transpose(gradient_BKV)
 
         self.input_BKH = torch.cat([self.input_BKH, hidden_BKH], dim=1)
         self.counts.append(num_places)

@@ -82,6 +82,7 @@ def learn(
             powers_S = momentum ** torch.arange(step, dtype=network.dtype, device=network.device)
             learned.step(trees, -lr * powers_S.cumsum(0).flip(0))
         yield learned
+        del learned
 
 
 def chunks(network: Network, lessons: Sequence[Sequence[Texts]], *, memory_gb: float) -> list[list[int]]:
@@ -104,13 +105,14 @@ def chunks(network: Network, lessons: Sequence[Sequence[Texts]], *, memory_gb: f
 def probes_at_once(network: Network, *, places: int, num_steps: int, memory_gb: float) -> int:
     """Probes whose factors, gradients and activations fit into that memory.
 
-    A place of a text that is learned has two factors in each layer and step, and twice as much for the graph of the
-    step and the joining of the factors; one that is read holds a few of the widest activations.
+    A place of a text that is learned has two factors in each layer and step, held twice: while those of a step are
+    joined to them, and while the next chunk is learned. The graph of a step takes three times those of the body, and a
+    place that is read eight of its widest activations.
     """
     shapes = [module.weight.shape for module in network.base_model.modules() if is_dense(module)]
     body, widest = sum(map(sum, shapes)), max(map(max, shapes))
     head = sum(network.get_output_embeddings().weight.shape)
-    numbers = places * (num_steps * (2 * body + head) + 3 * body) + PLACES * 8 * widest
+    numbers = places * (2 * num_steps * (body + head) + 3 * body) + PLACES * 8 * widest
     return max(1, int(memory_gb * 2**30 / (network.dtype.itemsize * numbers)))
 
 
