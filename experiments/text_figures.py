@@ -72,18 +72,20 @@ def draw_published(published: Path) -> list[Path]:
                 for how in ("learned", "prompted")
             }
             rows.append([theirs["learned"], None, theirs["prompted"]])
-        drawn += _draw(rows, list(matrices.values()), figures / f"text_{domain}")
+        if domain in paper.FIGURES:
+            drawn += _draw(rows, list(matrices.values()), figures / paper.FIGURES[domain])
+    # In self-gains, as a step of 0.3 nats and a prompt worth 8 would share no axis.
     gains = {
-        domain: {estimator: matrix.gain[np.isfinite(matrix.gain)] for estimator, matrix in matrices.items()}
+        domain: {one: matrix.gain[np.isfinite(matrix.gain)] / _self_gain(matrix) for one, matrix in matrices.items()}
         for domain, matrices in domains.items()
     }
-    counts = pd.DataFrame(
-        {"domain": domain, "estimator": estimator, "gain": values}
+    shown = {
+        f"{domain}, {estimator}": values.astype(np.float32)
         for domain, by_estimator in gains.items()
         for estimator, values in by_estimator.items()
-    ).explode("gain")
-    drawn += save_figure(histogram_figure(gains), figures / "text_histograms", counts)
-    return [*drawn, *_draw_symmetry(domains, figures / "text_symmetry")]
+    }
+    drawn += save_figure(histogram_figure(gains, limit=2, unit="median self-gains"), figures / "fig5a_fig6", shown)
+    return [*drawn, *_draw_symmetry(domains, figures / "fig5b")]
 
 
 def title(matrix: InfluenceMatrix) -> str:
@@ -98,8 +100,12 @@ def title(matrix: InfluenceMatrix) -> str:
         parts.append(f"{settings['num_steps']} steps")
     if settings["statements"] != "together":
         parts.append(settings["statements"].replace("_", " "))
-    median = np.nanmedian(matrix.self_gain[clean_probes(matrix.probes).index])
-    return ", ".join([*parts, f"median self-gain {median:.2g}"])
+    return ", ".join([*parts, f"median self-gain {_self_gain(matrix):.2g}"])
+
+
+def _self_gain(matrix: InfluenceMatrix) -> float:
+    """Median over the probes that set the step size."""
+    return float(np.nanmedian(matrix.self_gain[clean_probes(matrix.probes).index]))
 
 
 def _order(matrix: InfluenceMatrix) -> tuple[bool, int, float]:

@@ -13,6 +13,9 @@ FIG2 = Path(__file__).with_name("paper_fig2.json")
 CLIP = 3.0
 """Where the colours of its Figs. 2 to 4 end, nats per token."""
 
+FIGURES = {"transitivity": "fig2", "chain_induces": "fig3", "belongs_to": "fig4"}
+"""Which of its figures shows a domain."""
+
 SYMMETRY = {
     "transitivity": {"learned": 0.52, "prompted": 0.28},
     "belongs_to": {"learned": 0.56, "prompted": 0.20},

@@ -36,7 +36,7 @@ STYLE: dict[str, Any] = {
     "lines.linewidth": 1,
     "lines.markersize": 3,
     "pdf.fonttype": 42,  # TrueType outlines: text stays text, which journals ask for
-    "savefig.dpi": 300,
+    "savefig.dpi": 200,
     "xtick.labelsize": 6,
     "xtick.major.width": 0.6,
     "xtick.minor.width": 0.4,
