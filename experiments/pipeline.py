@@ -78,7 +78,8 @@ def execute(config: Config, folder: RunFolder) -> None:
         _warn_of_failures(matrix)
         if config.step_sizes:
             _warn_of_step_size(matrix)
-        log.info("Scoring; with many images the intervals, which leave out each in turn, take minutes.")
+        if "world" not in probes:
+            log.info("Scoring; with many images the intervals, which leave out each in turn, take minutes.")
         scores = score(matrix, seed=config.seed)
         save_scores(folder.path, scores)
         figures = draw_run(folder.path)
