@@ -30,6 +30,7 @@ FAILED: dict[str, Any] = {"facecolor": "0.65", "edgecolor": "0.2", "hatch": "///
 # Points.
 SMALLEST_LABEL, LARGEST_LABEL = 5.0, 7.0
 GROUP_SIZE = 7.0
+LETTER_WIDTH = 4.0  # of the names of axes
 LARGEST_THUMBNAIL = 36.0
 GAP = 3.0
 
@@ -294,8 +295,10 @@ def draw_colorbar(axes: Sequence[Axes], image: AxesImage, clip: float, unit: str
     )
     bar.set_ticks([-clip, 0, clip], labels=[f"\N{MINUS SIGN}{clip:g}", "0", f"{clip:g}"])
     bar.ax.tick_params(length=2, pad=1)
-    break_ = "\n" if alone else " "
-    bar.set_label(f"change in log-probability{break_}({unit}), clipped at ±{clip:g}", labelpad=1)
+    lines = ["change in log-probability", f"({unit}), clipped at ±{clip:g}"]
+    if alone and len(lines[1]) * LETTER_WIDTH > _points(axes[0], axes[0].bbox.width):
+        lines[1] = lines[1].replace(", ", ",\n")
+    bar.set_label(("\n" if alone else " ").join(lines), labelpad=1)
     bar.outline.set_linewidth(0.4)
 
 

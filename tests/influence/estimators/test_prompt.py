@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from influence import measure
+from influence.engine.texts import Texts
 from influence.estimators import prompt
 from influence.estimators.prompt import Prompt, shuffled
 from influence.estimators.protocol import Estimator
@@ -35,9 +36,11 @@ TARGETS = texts(
 ).assign(id=["entailed", "same text", "other name", "one statement", "unrelated"])
 
 
-@pytest.fixture(params=NETWORKS)
+@pytest.fixture(params=[(name, engine) for name in NETWORKS for engine in ("engine", "plain")], ids="-".join)
 def model(request: pytest.FixtureRequest) -> CausalLM:
-    return tiny(request.param)
+    """Every network, read by the engine and in padded batches."""
+    name, engine = request.param
+    return tiny(name, engine=engine == "engine")
 
 
 def ids(model: CausalLM, text: str) -> list[int]:
@@ -61,13 +64,16 @@ def expected_gains(model: CausalLM, prompts: list[str]) -> np.ndarray:
 
 @contextmanager
 def read_ids(model: CausalLM) -> Iterator[list[list[int]]]:
-    """Ids of every text that the network reads inside."""
+    """Ids of every text that the model reads inside."""
     seen: list[list[int]] = []
-    handle = model.network.register_forward_pre_hook(
-        lambda network, args, kwargs: seen.extend(kwargs["input_ids"].tolist()), with_kwargs=True
-    )
-    yield seen
-    handle.remove()
+    read = model.totals
+
+    def spy(one: Texts) -> torch.Tensor:
+        seen.extend(one.ids_RL.tolist())
+        return read(one)
+
+    with model.totals_by(spy):
+        yield seen
 
 
 def contexts(
