@@ -84,7 +84,8 @@ def test_what_is_said(outputs):
 
 
 def test_a_killed_run_goes_on_with_the_same_bits(outputs, tmp_path):
-    arguments = (*SMOKE, "estimator=finetune", "data.worlds=4", f"outputs={tmp_path / 'killed'}")
+    many = ("data.worlds=30", "estimator=finetune", "estimator.lr=0.01", "estimator.num_steps=4")
+    arguments = (*SMOKE, *many, f"outputs={tmp_path / 'killed'}")
     begun = tmp_path / "killed" / "smoke_text"
     process = start_until(lambda: len(list(begun.glob("*/blocks/*.npz"))) >= 2, *arguments)
     process.kill()
