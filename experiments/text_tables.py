@@ -48,7 +48,7 @@ def prompted_minus_learned(published: Path) -> str:
     rows = []
     for domain, runs in text_runs(published).items():
         matrices = {estimator: InfluenceMatrix.load(run) for estimator, run in runs.items()}
-        wanted = [(name, at) for _, one, name, at in CLAIMS if one == domain] or [("asymmetry_index", "")]
+        wanted = dict.fromkeys([("asymmetry_index", ""), *((name, at) for _, one, name, at in CLAIMS if one == domain)])
         if next(iter(matrices.values())).probes["world"].nunique() < 2:
             continue
         tables = [by_score(compare(matrices["prompted"], matrices[one])) for one in ESTIMATORS[:2]]

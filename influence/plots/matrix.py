@@ -145,7 +145,7 @@ def draw_matrix(
     check_panel(gain_PT, probes, targets, clip=clip)
     rows, columns = _by_quality(probes, targets)
     gain_PT = gain_PT[np.ix_(rows.index.to_numpy(), columns.index.to_numpy())]
-    image = axes.imshow(gain_PT, cmap=COLORS, vmin=-clip, vmax=clip, aspect="auto")
+    image = axes.imshow(gain_PT, cmap=COLORS, vmin=-clip, vmax=clip, aspect="auto", interpolation="nearest")
     axes.spines[:].set_visible(True)
     for _, edge, _ in _runs(rows["group"])[1:]:
         axes.axhline(edge, color="black", linewidth=0.7)

@@ -156,7 +156,7 @@ def draw_statements(
         ValueError: the gains do not fit the tables, the clip is not positive, or the numbers do not fit the cells.
     """
     check_panel(gain_PT, probes, targets, clip=clip)
-    image = axes.imshow(gain_PT, cmap=COLORS, vmin=-clip, vmax=clip, aspect="auto")
+    image = axes.imshow(gain_PT, cmap=COLORS, vmin=-clip, vmax=clip, aspect="auto", interpolation="nearest")
     axes.spines[:].set_visible(True)
     axes.tick_params(length=1.5, pad=2)
     if list(probes["text"]) == list(targets["text"]):
