@@ -43,7 +43,8 @@ def once_more(folder: Path, count: int) -> tuple[InfluenceMatrix, schema.Config,
 
 
 def at_the_same_step(matrix: InfluenceMatrix, config: schema.Config) -> Estimator:
-    return build.estimator(config.estimator).with_lr(matrix.estimator.get("lr"))
+    estimator, lr = build.estimator(config.estimator), matrix.estimator.get("lr")
+    return estimator if lr is None else estimator.with_lr(lr)
 
 
 def typed(config):
