@@ -18,6 +18,7 @@ from influence.data import paper
 from influence.data.worlds import unfilled
 from influence.desiderata.scoring import score
 from influence.desiderata.units import mean_world
+from influence.estimators.prompt import Prompt
 from influence.matrix import InfluenceMatrix
 from influence.plots.histogram import histogram_figure
 from influence.plots.matrix import Panel
@@ -63,17 +64,15 @@ def draw_published(published: Path) -> list[Path]:
         domain: {estimator: InfluenceMatrix.load(run) for estimator, run in runs.items()}
         for domain, runs in text_runs(published).items()
     }
-    for domain, matrices in domains.items():
-        ours: list[Panel | None] = [_panel(matrix) for matrix in matrices.values()]
-        rows = [ours]
+    for domain, figure in paper.FIGURES.items():
+        rows: list[list[Panel | None]] = [[_panel(matrix) for matrix in domains[domain].values()]]
         if domain == "transitivity":
-            theirs = {
-                how: Panel(title=f"paper (Phi-3), {how}", gain_PT=paper.fig2(how), clip=paper.CLIP)
+            learned, prompted = (
+                Panel(title=f"paper (Phi-3), {how}", gain_PT=paper.fig2(how), clip=paper.CLIP)
                 for how in ("learned", "prompted")
-            }
-            rows.append([theirs["learned"], None, theirs["prompted"]])
-        if domain in paper.FIGURES:
-            drawn += _draw(rows, list(matrices.values()), figures / paper.FIGURES[domain])
+            )
+            rows.append([learned, None, prompted])
+        drawn += _draw(rows, list(domains[domain].values()), figures / figure)
     # In self-gains, as a step of 0.3 nats and a prompt worth 8 would share no axis.
     gains = {
         domain: {one: matrix.gain[np.isfinite(matrix.gain)] / _self_gain(matrix) for one, matrix in matrices.items()}
@@ -92,7 +91,9 @@ def title(matrix: InfluenceMatrix) -> str:
     """How the influence of a matrix was obtained, and the step size that it came to."""
     settings = matrix.estimator
     if settings["name"] == "prompt":
-        return "prompted" if settings["baseline"] == "empty" else f"prompted, against {settings['baseline']}"
+        usual = Prompt().describe()
+        changed = (f"{name} {value!r}" for name, value in settings.items() if value != usual[name])
+        return ", ".join(["prompted", *changed])
     parts = [OPTIMIZERS.get(settings["optimizer"], settings["optimizer"])]
     if settings["name"] == "first_order":
         parts.append("first order")
@@ -138,7 +139,8 @@ def _draw(rows: Sequence[Sequence[Panel | None]], matrices: Sequence[InfluenceMa
     probes = tables[0]
     premises = probes["text"][probes["item"] == probes["premises"]].iloc[0]
     figure = statement_figure(rows, probes, probes, premises=premises, unit=matrices[0].readout["unit"])
-    gains = {panel.title: panel.gain_PT for row in rows for panel in row if panel is not None}
+    panels = [panel for row in rows for panel in row if panel is not None]
+    gains = {f"{number}, {panel.title}": panel.gain_PT for number, panel in enumerate(panels, start=1)}
     return save_figure(figure, stem, {"items": probes["item"].to_numpy(str), **gains})
 
 
