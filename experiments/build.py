@@ -31,6 +31,7 @@ from experiments.schema import (
     PromptConfig,
     SelectionConfig,
 )
+from influence.data.domains import Domain
 from influence.data.selection import Selection, select
 from influence.data.training import ImageData
 from influence.data.vision import ImageSet, load
@@ -125,7 +126,7 @@ def samples(config: Config, token_ids: TokenIds | None = None) -> tuple[pd.DataF
         return probes, probes if config.data.targets is None else select(image_set, selection(config.data.targets))
     if isinstance(config.data, DomainConfig):
         table = worlds(
-            domains.find(config.data.domain, Path(config.data.folder)),
+            templates(config.data),
             count=config.data.worlds,
             seed=config.data.seed,
             style=config.data.style.value,
@@ -141,6 +142,15 @@ def samples(config: Config, token_ids: TokenIds | None = None) -> tuple[pd.DataF
             f"got {type(made).__name__}"
         )
     return tables
+
+
+def templates(config: DomainConfig) -> Domain:
+    """The language domain.
+
+    Raises:
+        ValueError: there is none of that name, or its file is no domain.
+    """
+    return domains.find(config.domain, Path(config.folder))
 
 
 def selection(config: SelectionConfig) -> Selection:

@@ -19,7 +19,7 @@ from experiments import build
 from experiments.figures import draw_run
 from experiments.identity import base_hash
 from experiments.run_folder import RunFolder
-from experiments.schema import REPOSITORY, SELF_GAIN, Config, ImagesConfig, PromptConfig
+from experiments.schema import REPOSITORY, SELF_GAIN, Config, DomainConfig, ImagesConfig, PromptConfig
 from experiments.score import save_scores
 from experiments.tracking import Tracker, track
 from influence import provenance
@@ -45,6 +45,8 @@ def execute(config: Config, folder: RunFolder) -> None:
     torch.set_num_threads(config.engine.threads or provenance.cores())
     settings: Any = OmegaConf.to_container(folder.config)
     estimator = build.estimator(config.estimator)
+    if isinstance(config.data, DomainConfig):
+        build.templates(config.data)  # a misspelt name is refused before a large model is loaded
     initial = build.initial_model(config)
     probes, targets = build.samples(config, getattr(initial, "token_ids", None))
     _check(config, initial, probes, estimator)

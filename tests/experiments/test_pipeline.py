@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save_model
 
 import influence
+from experiments import build
 from experiments.identity import base_hash, run_hash
 from experiments.run_folder import RunFolder
 from influence.data.stored import load_images
@@ -223,3 +224,9 @@ def test_a_model_without_the_protocol_is_refused(thirdparty, tmp_path):
 def test_a_readout_that_the_model_cannot_give_is_refused(thirdparty, tmp_path):
     with pytest.raises(ValueError, match="logits"):
         execute(tmp_path, *thirdparty, "readout=margin")
+
+
+def test_a_misspelt_domain_is_refused_before_a_large_model_is_loaded(tmp_path, monkeypatch):
+    monkeypatch.setattr(build, "initial_model", lambda config: pytest.fail("the model was loaded"))
+    with pytest.raises(ValueError, match=r"expected a domain \(.*\), got 'transitvity'"):
+        execute(tmp_path, "data=domain", "model=gemma3_270m", "data.domain=transitvity", *QUIET)
