@@ -18,6 +18,7 @@ from experiments import domains
 from experiments.schema import (
     TINY_RANDOM,
     CausalLMConfig,
+    ChainsConfig,
     CNNConfig,
     Config,
     Device,
@@ -26,13 +27,18 @@ from experiments.schema import (
     FirstOrderConfig,
     ImagesConfig,
     ImageSetName,
+    NounsConfig,
     OwnConfig,
     OwnModelConfig,
     PromptConfig,
     SelectionConfig,
+    Split,
 )
+from influence.data.chains import chains, crossed
 from influence.data.domains import Domain
+from influence.data.nouns import noun_worlds
 from influence.data.selection import Selection, select
+from influence.data.text_noise import with_noise
 from influence.data.training import ImageData
 from influence.data.vision import ImageSet, load
 from influence.data.words import TokenIds
@@ -121,18 +127,11 @@ def samples(config: Config, token_ids: TokenIds | None = None) -> tuple[pd.DataF
         ValueError: an own function returns neither a DataFrame nor two, or there is no such domain.
     """
     if isinstance(config.data, ImagesConfig):
-        image_set = domain(config.data)
-        probes = select(image_set, selection(config.data.probes))
-        return probes, probes if config.data.targets is None else select(image_set, selection(config.data.targets))
+        return _image_samples(config.data)
     if isinstance(config.data, DomainConfig):
-        table = worlds(
-            templates(config.data),
-            count=config.data.worlds,
-            seed=config.data.seed,
-            style=config.data.style.value,
-            token_ids=token_ids,
-        )
-        return table, table
+        return _domain_samples(config.data, token_ids)
+    if isinstance(config.data, NounsConfig):
+        return _noun_samples(config.data)
     assert isinstance(config.data, OwnConfig)
     made = locate(config.data._target_, config.trust)(**config.data.options)
     tables = (made, made) if isinstance(made, pd.DataFrame) else made
@@ -144,13 +143,54 @@ def samples(config: Config, token_ids: TokenIds | None = None) -> tuple[pd.DataF
     return tables
 
 
+def _image_samples(config: ImagesConfig) -> tuple[pd.DataFrame, pd.DataFrame]:
+    image_set = domain(config)
+    probes = select(image_set, selection(config.probes))
+    targets = probes if config.targets is None else select(image_set, selection(config.targets))
+    if not config.embedding:
+        return probes, targets
+    from influence.data.embedding import embed, principal_components  # scikit-learn takes a second to import
+
+    components = principal_components(images(config, config.domain, Split.train.value), config.embedding)
+    return embed(probes, components), embed(targets, components)
+
+
+def _domain_samples(config: DomainConfig, token_ids: TokenIds | None) -> tuple[pd.DataFrame, pd.DataFrame]:
+    names: Any = {
+        "count": config.worlds,
+        "seed": config.seed,
+        "style": config.style.value,
+        "token_ids": token_ids,
+    }
+    if isinstance(config, ChainsConfig):
+        return chains(templates(config), length=config.length, broken=config.broken, **names)
+    table = worlds(templates(config), **names)
+    return table, table
+
+
+def _noun_samples(config: NounsConfig) -> tuple[pd.DataFrame, pd.DataFrame]:
+    clean = noun_worlds(
+        count=config.worlds,
+        seed=config.seed,
+        categories=config.categories,
+        per_category=config.per_category,
+        frames=config.frames,
+    )
+    noises = [noise.value for noise in config.noises]
+    probes = with_noise(clean, noises=noises, draws=config.draws, seed=config.seed)
+    return probes, probes[probes["draw"] == 0].reset_index(drop=True)  # further draws serve invariance alone
+
+
 def templates(config: DomainConfig) -> Domain:
     """The language domain.
 
     Raises:
-        ValueError: there is none of that name, or its file is no domain.
+        ValueError: there is none of that name, its file is no domain, or it makes no chains where these are wanted.
     """
-    return domains.find(config.domain, Path(config.folder))
+    domain = domains.find(config.domain, Path(config.folder))
+    if isinstance(config, ChainsConfig):
+        crossed(domain, length=config.length)
+    return domain
 
 
 def selection(config: SelectionConfig) -> Selection:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments import plateau, text_figures
+from experiments.cards import draw_card, published_cards
 from experiments.published import IMAGE_OPTIMIZERS, OPTIMIZERS, PUBLISHED, SELF_GAINS, fig1_step_sizes
 from experiments.readme import write_readme
 from experiments.run_folder import find_runs
@@ -45,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def draw_run(folder: Path) -> list[Path]:
     """The matrix of one run, in `<folder>/figures/`."""
     matrix = InfluenceMatrix.load(folder)
-    if "item" in matrix.probes:
+    if {"item", "noun"} & set(matrix.probes):
         return text_figures.draw_run(folder)
     figure = matrix_figure(
         [[_panel(matrix)]],
@@ -59,7 +60,7 @@ def draw_run(folder: Path) -> list[Path]:
 
 
 def draw_published(published: Path) -> list[Path]:
-    """The figures of the README: Fig. 1D at three self-gains, SGD above Adam; the plateau; and those of language."""
+    """The figures of the README: Fig. 1D at three self-gains, SGD above Adam; the plateau; language; and the cards."""
     folders = fig1_step_sizes(published)
     matrices = {key: InfluenceMatrix.load(folder) for key, folder in folders.items()}
     first = next(iter(matrices.values()))
@@ -75,6 +76,11 @@ def draw_published(published: Path) -> list[Path]:
         *save_figure(figure, published / "figures" / "fig1d", {**_ids(first), **data}),
         *plateau.draw(plateau.plateau_table(published / "lr_plateau"), published / "figures"),
         *text_figures.draw_published(published),
+        *(
+            path
+            for model, card in published_cards(published).items()
+            for path in draw_card(model, card, published / "figures")
+        ),
     ]
 
 

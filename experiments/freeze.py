@@ -16,7 +16,7 @@ from experiments.identity import DECISIVE
 from experiments.published import PUBLISHED
 from experiments.run_folder import RunFolder, find_runs
 from influence.files import write_atomically
-from influence.matrix import read_header
+from influence.matrix import pack, read_header
 
 FILES = ("run.json", "matrix.json", "probes.parquet", "targets.parquet", "samples.npz", "scores.parquet")
 
@@ -36,7 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def freeze(folder: Path, published: Path) -> Path:
     """Copy a run to `published/<name>/<hash>/` and its base weights to `published/models/<hash>/`.
 
-    Of the configuration only what decides the numbers is kept: paths of a machine are not, and given weights are
+    Of base models that differ in their seed only the first is kept; the others' weights are known by their digest, and
+    trained again in minutes. Gains are kept in single precision. Of the configuration only what decides the numbers is kept: paths of a machine are not, and given weights are
     named by their checksum.
 
     Raises:
@@ -56,8 +57,7 @@ def freeze(folder: Path, published: Path) -> Path:
     for name in FILES:
         if (folder / name).exists():
             _copy(folder / name, target / name)
-    for block in (folder / "blocks").glob("*.npz"):
-        _copy(block, target / "blocks" / block.name)
+    pack(folder, target)
     kept = OmegaConf.masked_copy(config, ["name", *DECISIVE])
     kept.data.pop("folder", None)
     base = provenance["base_model"]
@@ -65,7 +65,7 @@ def freeze(folder: Path, published: Path) -> Path:
     given = kept.model.get("weights")
     weights = trained / "weights.safetensors" if given is None else Path(given)
     for source, name in ((weights, "weights.safetensors"), (trained / "training.json", "training.json")):
-        if source.exists():
+        if source.exists() and (given is not None or config.trainer.seed == 0):
             _copy(source, published / "models" / base["folder"] / name)
     if given is not None:
         kept.model.weights = base["sha256"]

@@ -9,6 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from experiments.domains import FOLDER
+from influence.data.nouns import LEXICON
 from influence.files import sha256
 
 RESULTS_VERSION = 1
@@ -38,11 +39,11 @@ def base_hash(cfg: DictConfig) -> str:
 
 
 def _data(cfg: DictConfig) -> Any:
-    """The data's settings without their folder; a domain counts by the content of its file."""
+    """The data's settings without their folder; a domain and the lexicon count by the content of their files."""
     settings = _plain(cfg.data)
     folder = settings.pop("folder", None)  # a frozen run has none
     if "worlds" in settings:
-        file = Path(folder or FOLDER) / f"{settings['domain']}.yaml"
+        file = Path(folder or FOLDER) / f"{settings['domain']}.yaml" if "domain" in settings else LEXICON
         settings["content"] = sha256(file) if file.exists() else None
     return settings
 

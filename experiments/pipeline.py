@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 from omegaconf import OmegaConf
@@ -19,7 +18,7 @@ from experiments import build
 from experiments.figures import draw_run
 from experiments.identity import base_hash
 from experiments.run_folder import RunFolder
-from experiments.schema import REPOSITORY, SELF_GAIN, Config, DomainConfig, ImagesConfig, PromptConfig
+from experiments.schema import REPOSITORY, Config, DomainConfig, ImagesConfig, PromptConfig
 from experiments.score import save_scores
 from experiments.tracking import Tracker, track
 from influence import provenance
@@ -27,16 +26,13 @@ from influence.data.stored import save_images
 from influence.desiderata.scoring import score
 from influence.estimators.protocol import Estimator
 from influence.isolation import select_parameters
-from influence.matrix import InfluenceMatrix
+from influence.matrix import NEAR, InfluenceMatrix
 from influence.measurement import estimate_seconds, measure
 from influence.models import protocol
 from influence.readout import find
 from influence.step_size import clean_probes
 
 log = logging.getLogger(__name__)
-
-STORED_TOLERANCE = 0.3
-"""How far from `SELF_GAIN` a stored learning rate may lead, relatively."""
 
 
 def execute(config: Config, folder: RunFolder) -> None:
@@ -79,7 +75,7 @@ def execute(config: Config, folder: RunFolder) -> None:
             )
         _warn_of_failures(matrix)
         if config.step_sizes:
-            _warn_of_step_size(matrix)
+            _warn_of_step_size(matrix, config.step_sizes_at.self_gain)
         if "world" not in probes:
             log.info("Scoring; with many images the intervals, which leave out each in turn, take minutes.")
         scores = score(matrix, seed=config.seed)
@@ -169,18 +165,18 @@ def _warn_of_failures(matrix: InfluenceMatrix) -> None:
         log.warning("%d of %d probes failed; their rows are empty.", len(matrix.failures), len(matrix.probes))
 
 
-def _warn_of_step_size(matrix: InfluenceMatrix) -> None:
+def _warn_of_step_size(matrix: InfluenceMatrix, wanted: float) -> None:
     """A stored learning rate is one for a model and its samples: say so where it gives another self-gain."""
-    if matrix.estimator.get("lr") is None:
+    if matrix.estimator.get("lr") is None or matrix.estimator["self_gain"] is not None:  # none, or one searched for
         return
-    median = float(np.nanmedian(matrix.self_gain[clean_probes(matrix.probes).index]))
-    if abs(median / SELF_GAIN - 1) > STORED_TOLERANCE:
+    median = matrix.median_self_gain
+    if abs(median / wanted - 1) > NEAR:
         log.warning(
             "Expected a median self-gain within %.0f %% of %g nats at the stored learning rate %.3g, got %.3g; "
             "find another with estimator.self_gain=%g.",
-            100 * STORED_TOLERANCE,
-            SELF_GAIN,
+            100 * NEAR,
+            wanted,
             matrix.estimator["lr"],
             median,
-            SELF_GAIN,
+            wanted,
         )

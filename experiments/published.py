@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from experiments.run_folder import RunFolder, find_runs
-from experiments.schema import REPOSITORY, SELF_GAIN
+from experiments.schema import REPOSITORY
+from influence.matrix import SELF_GAIN
 
 PUBLISHED = REPOSITORY / "outputs" / "published"
 
@@ -43,16 +44,6 @@ def fig1_step_sizes(published: Path) -> dict[tuple[str, float], Path]:
                 "run experiment=fig1_cnn sweep=self_gain and freeze it"
             )
     return {key: found[key] for key in wanted}
-
-
-def seeds(folder: Path, optimizer: str) -> list[Path]:
-    """The runs below a folder with that optimiser at the self-gain of claims, by seed."""
-    runs = []
-    for run in find_runs([folder]):
-        config = RunFolder(run).config
-        if config.estimator.optimizer == optimizer and config.estimator.self_gain == SELF_GAIN:
-            runs.append((config.seed, run))
-    return [run for _, run in sorted(runs)]
 
 
 def text_runs(published: Path) -> dict[str, dict[str, Path]]:

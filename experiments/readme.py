@@ -5,10 +5,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from experiments import image_tables, text_tables
-from experiments.markdown import markdown
+from experiments.cards import card_markdown, card_name, published_cards
+from experiments.ledger import ledger
 from experiments.plateau import plateau_table
 from experiments.published import OPTIMIZERS
-from experiments.score import number
+from experiments.tables import markdown, number
 from influence.files import write_atomically
 
 
@@ -51,11 +52,28 @@ def plateau(published: Path) -> str:
     return markdown(["model, optimiser", "plateau", "chosen", "median self-gain there (nats)"], rows)
 
 
+def cards(published: Path) -> str:
+    """The desiderata card of every model: its picture, and the table behind a fold."""
+    parts = []
+    for title, card in published_cards(published).items():
+        picture = f"![Desiderata card of {title}](outputs/published/figures/{card_name(title)}.png)"
+        parts += [
+            picture,
+            "",
+            f"<details><summary>{title} as a table</summary>",
+            "",
+            card_markdown(card),
+            "</details>",
+            "",
+        ]
+    return "\n".join(parts).rstrip()
+
+
 TABLES: Mapping[str, Callable[[Path], str]] = {
-    "claims": image_tables.claims,
+    "ledger": ledger,
+    "cards": cards,
     "step sizes": image_tables.step_sizes,
     "plateau": plateau,
-    "language claims": text_tables.claims,
     "prompted minus learned": text_tables.prompted_minus_learned,
     "agreement with the paper": text_tables.agreement_with_paper,
 }

@@ -60,8 +60,8 @@ def unless(given: object, otherwise: object) -> object:
 
 
 def stored_lr(*, _parent_: DictConfig, _root_: DictConfig) -> float | None:
-    """The learning rate that the experiment stores for the optimizer, unless a self-gain is asked for."""
-    if not OmegaConf.is_interpolation(_parent_, "self_gain"):
+    """The learning rate that the experiment stores for the optimizer, unless another size or number is asked for."""
+    if not OmegaConf.is_interpolation(_parent_, "self_gain") or _parent_.num_steps != _root_.step_sizes_at.num_steps:
         return None
     lr: float | None = _root_.step_sizes.get(_parent_.optimizer)
     return lr

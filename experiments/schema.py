@@ -9,11 +9,9 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 
 from experiments.tracking import TrackingConfig
+from influence.matrix import SELF_GAIN
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-
-SELF_GAIN = 0.3
-"""The median self-gain, nats, at which claims are read and stored learning rates were found."""
 
 TINY_RANDOM = "tiny_random"
 """Source of a language model with random weights, which says nothing about language."""
@@ -56,6 +54,15 @@ class Style(Enum):
     matched = "matched"
 
 
+class TextNoise(Enum):
+    """See `influence.data.text_noise.NOISES`."""
+
+    typos = "typos"
+    filler = "filler"
+    case = "case"
+    hedge = "hedge"
+
+
 class Dtype(Enum):
     """Precision of a language model's weights: see `influence.models.sources.load`."""
 
@@ -82,6 +89,7 @@ class SelectionConfig:
     sigmas: list[float] = field(default_factory=lambda: [0.0])
     draws: list[int] = field(default_factory=lambda: [0])
     clip: bool = False
+    pure_noise: int = 0
 
 
 @dataclass(kw_only=True)
@@ -94,6 +102,7 @@ class ImagesConfig:
     size: int = MISSING  # height and width of the images
     probes: SelectionConfig = field(default_factory=SelectionConfig)
     targets: SelectionConfig | None = None  # the probes
+    embedding: int = 0  # coordinates of each image, see `influence.data.embedding`
     folder: str = str(REPOSITORY / "outputs" / "data")
 
 
@@ -106,6 +115,29 @@ class DomainConfig:
     style: Style = Style.paper
     seed: int = 0  # of the names
     folder: str = str(REPOSITORY / "conf" / "domain")
+
+
+@dataclass(kw_only=True)
+class ChainsConfig(DomainConfig):
+    """Crossed chains of a language domain: see `influence.data.chains.chains`."""
+
+    worlds: int = 40
+    style: Style = Style.matched
+    length: int = 2
+    broken: bool = False
+
+
+@dataclass(kw_only=True)
+class NounsConfig:
+    """Sentences about nouns: see `influence.data.nouns.noun_worlds` and `influence.data.text_noise.with_noise`."""
+
+    worlds: int = 40
+    categories: int = 2
+    per_category: int = 6
+    frames: int = 2
+    noises: list[TextNoise] = field(default_factory=list)
+    draws: list[int] = field(default_factory=lambda: [0])
+    seed: int = 0  # of the nouns and of the noise
 
 
 @dataclass(kw_only=True)
@@ -197,6 +229,14 @@ class PromptConfig:
 
 
 @dataclass(kw_only=True)
+class StepSizesAtConfig:
+    """How much is learned, and in how many steps, unless the estimator says otherwise."""
+
+    self_gain: float = SELF_GAIN  # median, nats
+    num_steps: int = 1
+
+
+@dataclass(kw_only=True)
 class ReadoutConfig:
     """The number read on a target: a key of `influence.readout.READOUTS`."""
 
@@ -223,7 +263,8 @@ class Config:
     model: Any = MISSING
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     estimator: Any = MISSING
-    step_sizes: dict[str, float] = field(default_factory=dict)  # learning rates by optimizer, at `SELF_GAIN`
+    step_sizes: dict[str, float] = field(default_factory=dict)  # stored learning rates by optimizer
+    step_sizes_at: StepSizesAtConfig = field(default_factory=StepSizesAtConfig)
     readout: ReadoutConfig = field(default_factory=ReadoutConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
@@ -234,6 +275,8 @@ class Config:
 SCHEMAS: dict[tuple[str, str], type] = {
     ("data", "images"): ImagesConfig,
     ("data", "domain"): DomainConfig,
+    ("data", "chains"): ChainsConfig,
+    ("data", "nouns"): NounsConfig,
     ("data", "own"): OwnConfig,
     ("model", "cnn"): CNNConfig,
     ("model", "causal_lm"): CausalLMConfig,
@@ -291,10 +334,12 @@ def _check_fit(config: Config) -> None:
     data, model = config.data, config.model
     if isinstance(model, CNNConfig) and isinstance(data, OwnConfig):
         raise ValueError("expected model=own for data=own, got the CNN; name your model's class with model._target_")
-    if isinstance(model, CNNConfig) and isinstance(data, DomainConfig):
-        raise ValueError("expected a language model for data=domain, got the CNN; set model=gemma3_270m or model=hf")
+    if isinstance(model, CNNConfig) and isinstance(data, DomainConfig | NounsConfig):
+        raise ValueError("expected a language model for texts, got the CNN; set model=gemma3_270m or model=hf")
     if isinstance(model, CausalLMConfig) and isinstance(data, ImagesConfig):
-        raise ValueError(f"expected texts for the language model {model.name}, got images; set data=domain")
+        raise ValueError(
+            f"expected texts for the language model {model.name}, got images; set data=domain or data=nouns"
+        )
     if isinstance(model, CausalLMConfig) and model.source == TINY_RANDOM and not config.name.startswith("smoke"):
         raise ValueError(
             "expected a language model that has learned, got random weights, which are for smoke runs alone; "

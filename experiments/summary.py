@@ -3,12 +3,12 @@
 import pandas as pd
 
 from experiments.run_folder import RunFolder
-from experiments.score import table
+from experiments.tables import scores_table
 
 
 def show(folder: RunFolder) -> None:
     """Print the table of scores and the paths of a finished run."""
-    print(table(pd.read_parquet(folder.path / "scores.parquet")))
+    print(scores_table(pd.read_parquet(folder.path / "scores.parquet")))
     print()
     for name, path in {
         "run": folder.path,

@@ -11,6 +11,7 @@ import pandas as pd
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+from experiments.chain_figures import are_chains, draw_chains
 from experiments.published import OPTIMIZERS, text_runs
 from experiments.run_folder import RunFolder, find_runs
 from influence.arrays import Array
@@ -21,11 +22,10 @@ from influence.desiderata.units import mean_world
 from influence.estimators.prompt import Prompt
 from influence.matrix import InfluenceMatrix
 from influence.plots.histogram import histogram_figure
-from influence.plots.matrix import Panel
+from influence.plots.matrix import Panel, matrix_figure
 from influence.plots.statements import statement_figure
 from influence.plots.style import save_figure
 from influence.plots.symmetry import symmetry_figure
-from influence.step_size import clean_probes
 
 CLIP_QUANTILE = 0.95
 """Colours end where this share of the absolute gains lies below: at 3, where the paper ends, small steps are white."""
@@ -54,6 +54,10 @@ def draw_beside(runs: Sequence[Path], stem: Path) -> list[Path]:
         ValueError: the runs are of several domains.
     """
     matrices = sorted((InfluenceMatrix.load(run) for run in runs), key=_order)
+    if are_chains(matrices[0]):
+        return draw_chains(matrices, [title(matrix) for matrix in matrices], stem)
+    if "noun" in matrices[0].probes:
+        return _draw_nouns(matrices, stem)
     return _draw([[_panel(matrix) for matrix in matrices]], matrices, stem)
 
 
@@ -75,7 +79,9 @@ def draw_published(published: Path) -> list[Path]:
         drawn += _draw(rows, list(domains[domain].values()), figures / figure)
     # In self-gains, as a step of 0.3 nats and a prompt worth 8 would share no axis.
     gains = {
-        domain: {one: matrix.gain[np.isfinite(matrix.gain)] / _self_gain(matrix) for one, matrix in matrices.items()}
+        domain: {
+            one: matrix.gain[np.isfinite(matrix.gain)] / matrix.median_self_gain for one, matrix in matrices.items()
+        }
         for domain, matrices in domains.items()
     }
     shown = {
@@ -101,12 +107,7 @@ def title(matrix: InfluenceMatrix) -> str:
         parts.append(f"{settings['num_steps']} steps")
     if settings["statements"] != "together":
         parts.append(settings["statements"].replace("_", " "))
-    return ", ".join([*parts, f"median self-gain {_self_gain(matrix):.2g}"])
-
-
-def _self_gain(matrix: InfluenceMatrix) -> float:
-    """Median over the probes that set the step size."""
-    return float(np.nanmedian(matrix.self_gain[clean_probes(matrix.probes).index]))
+    return ", ".join([*parts, f"median self-gain {matrix.median_self_gain:.2g}"])
 
 
 def _order(matrix: InfluenceMatrix) -> tuple[bool, int, float]:
@@ -140,8 +141,11 @@ def _draw(rows: Sequence[Sequence[Panel | None]], matrices: Sequence[InfluenceMa
     premises = probes["text"][probes["item"] == probes["premises"]].iloc[0]
     figure = statement_figure(rows, probes, probes, premises=premises, unit=matrices[0].readout["unit"])
     panels = [panel for row in rows for panel in row if panel is not None]
-    gains = {f"{number}, {panel.title}": panel.gain_PT for number, panel in enumerate(panels, start=1)}
-    return save_figure(figure, stem, {"items": probes["item"].to_numpy(str), **gains})
+    return save_figure(figure, stem, {"items": probes["item"].to_numpy(str), **_numbers(panels)})
+
+
+def _numbers(panels: Sequence[Panel]) -> dict[str, Array]:
+    return {f"{number}, {panel.title}": panel.gain_PT for number, panel in enumerate(panels, start=1)}
 
 
 def _labelled(matrix: InfluenceMatrix) -> pd.DataFrame:
@@ -149,6 +153,26 @@ def _labelled(matrix: InfluenceMatrix) -> pd.DataFrame:
     items = next(matrix.worlds()).probes
     texts = [unfilled(text, json.loads(spans)) for text, spans in zip(items["text"], items["spans"], strict=True)]
     return items.assign(text=texts)[["item", "text", "premises", "expected", "desideratum"]].reset_index(drop=True)
+
+
+def _draw_nouns(matrices: Sequence[InfluenceMatrix], stem: Path) -> list[Path]:
+    """Sentences about nouns, as means over worlds, by noise and category."""
+    worlds = [next(matrix.worlds()) for matrix in matrices]
+    tables = [[_by_place(samples) for samples in (world.probes, world.targets)] for world in worlds]
+    probes, targets = tables[0]
+    if not all(one.equals(probes) and other.equals(targets) for one, other in tables):
+        raise ValueError(f"expected runs of equal worlds to draw side by side in {stem.parent}, got others")
+    panels = [_panel(matrix) for matrix in matrices]
+    figure = matrix_figure([panels], probes, targets, unit=matrices[0].readout["unit"])
+    rows, columns = ((samples["group"] + " " + samples["label"]).to_numpy(str) for samples in (probes, targets))
+    return save_figure(figure, stem, {"probes": rows, "targets": columns, **_numbers(panels)})
+
+
+def _by_place(samples: pd.DataFrame) -> pd.DataFrame:
+    """Group and label of the samples of a world; its categories, which are not those of the next, by their number."""
+    number_N, categories = pd.factorize(samples["label"])
+    labels = [f"category {number + 1}" if len(categories) > 1 else "" for number in number_N]
+    return pd.DataFrame({"group": list(samples["group"]), "label": labels})
 
 
 def _draw_symmetry(domains: Mapping[str, Mapping[str, InfluenceMatrix]], stem: Path) -> list[Path]:

@@ -8,21 +8,47 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from influence.desiderata.scoring import score
+    from influence.desiderata.card import card
+    from influence.desiderata.registry import register
+    from influence.desiderata.scoring import compare, score
+    from influence.desiderata.spec import Criterion, NotApplicableError, Ratio, Score, UndefinedError
     from influence.estimators.finetune import FineTune
     from influence.estimators.first_order import FirstOrder
     from influence.estimators.prompt import Prompt
     from influence.matrix import InfluenceMatrix
     from influence.measurement import measure
 
-__all__ = ["FineTune", "FirstOrder", "InfluenceMatrix", "Prompt", "measure", "score"]
+__all__ = [
+    "Criterion",
+    "FineTune",
+    "FirstOrder",
+    "InfluenceMatrix",
+    "NotApplicableError",
+    "Prompt",
+    "Ratio",
+    "Score",
+    "UndefinedError",
+    "card",
+    "compare",
+    "measure",
+    "register",
+    "score",
+]
 
 _HOMES = {
+    "Criterion": "influence.desiderata.spec",
     "FineTune": "influence.estimators.finetune",
     "FirstOrder": "influence.estimators.first_order",
     "InfluenceMatrix": "influence.matrix",
+    "NotApplicableError": "influence.desiderata.spec",
     "Prompt": "influence.estimators.prompt",
+    "Ratio": "influence.desiderata.spec",
+    "Score": "influence.desiderata.spec",
+    "UndefinedError": "influence.desiderata.spec",
+    "card": "influence.desiderata.card",
+    "compare": "influence.desiderata.scoring",
     "measure": "influence.measurement",
+    "register": "influence.desiderata.registry",
     "score": "influence.desiderata.scoring",
 }
 

@@ -1,8 +1,10 @@
 """The influence matrix: blocks of gains with their probe and target tables, on disk or in memory."""
 
+import math
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -14,7 +16,13 @@ from jaxtyping import Float64
 
 from influence.arrays import Array
 from influence.files import read_json, write_atomically, write_json
-from influence.samples import without_inputs
+from influence.samples import sets_step_size, without_inputs
+
+SELF_GAIN = 0.3
+"""The median self-gain, nats, at which claims are read."""
+
+NEAR = 0.3
+"""How far from the wanted median self-gain a given learning rate may lead, relatively."""
 
 FORMAT = 1
 """Version of the files below; raised whenever they change."""
@@ -53,40 +61,68 @@ class Block:
 
     def save(self, folder: Path) -> None:
         """Write `<folder>/<id>.npz`, atomically."""
-
-        def write(path: Path) -> None:
-            np.savez(
-                path,
-                first=np.array([self.first_probe, self.first_target]),
-                gain=self.gain_PT,
-                self_gain=self.self_gain_P,
-                before=self.before_T,
-                failure=self.failure_P.astype(str),
-            )
-
-        write_atomically(folder / f"{self.id}.npz", write)
+        write_atomically(folder / f"{self.id}.npz", lambda path: np.savez(path, **self._arrays()))
 
     @classmethod
     def load(cls, folder: Path, id: str) -> Self:
         """Read `<folder>/<id>.npz`; ValueError names a torn file."""
-        path = folder / f"{id}.npz"
-        try:
-            with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as arrays:
-                first_probe, first_target = arrays["first"].tolist()
-                return cls(
-                    id=id,
-                    first_probe=first_probe,
-                    first_target=first_target,
-                    gain_PT=arrays["gain"],
-                    self_gain_P=arrays["self_gain"],
-                    before_T=arrays["before"],
-                    failure_P=arrays["failure"],
-                )
-        except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError) as error:
-            raise ValueError(
-                f"expected a whole block of gains in {path}, got a torn file ({error}); "
-                "delete it and run the same command again"
-            ) from None
+        with _arrays_of(folder / f"{id}.npz") as arrays:
+            return cls._of(id, arrays)
+
+    def _arrays(self) -> dict[str, Array]:
+        return {
+            "first": np.array([self.first_probe, self.first_target]),
+            "gain": self.gain_PT,
+            "self_gain": self.self_gain_P,
+            "before": self.before_T,
+            "failure": self.failure_P.astype(str),
+        }
+
+    @classmethod
+    def _of(cls, id: str, arrays: Mapping[str, Array], prefix: str = "") -> Self:
+        first_probe, first_target = arrays[f"{prefix}first"].tolist()
+        return cls(
+            id=id,
+            first_probe=first_probe,
+            first_target=first_target,
+            gain_PT=arrays[f"{prefix}gain"].astype(float),
+            self_gain_P=arrays[f"{prefix}self_gain"].astype(float),
+            before_T=arrays[f"{prefix}before"].astype(float),
+            failure_P=arrays[f"{prefix}failure"],
+        )
+
+
+PACKED = "blocks.npz"
+"""All blocks of a matrix in one file: small, and not to be added to."""
+
+
+def pack(folder: Path, target: Path) -> None:
+    """Write the blocks of one folder as the one packed file of another, in float32 and compressed."""
+    ids = list(read_header(folder)["blocks"])
+    arrays = {
+        f"{id}/{name}": array.astype(np.float32) if array.dtype == float else array
+        for id in ids
+        for name, array in Block.load(folder / "blocks", id)._arrays().items()
+    }
+    write_atomically(target / PACKED, lambda path: np.savez_compressed(path, **arrays))
+
+
+def _unpack(folder: Path, ids: Sequence[str]) -> list[Block]:
+    with _arrays_of(folder / PACKED) as arrays:
+        return [Block._of(id, arrays, f"{id}/") for id in ids]
+
+
+@contextmanager
+def _arrays_of(path: Path) -> Iterator[Any]:
+    """The arrays of a file; ValueError names one that is torn."""
+    try:
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+            yield arrays
+    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError) as error:
+        raise ValueError(
+            f"expected a whole block of gains in {path}, got a torn file ({error}); "
+            "delete it and run the same command again"
+        ) from None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -140,6 +176,15 @@ class InfluenceMatrix:
         for block in self.blocks:
             before_T[block.targets] = block.before_T
         return before_T
+
+    @property
+    def median_self_gain(self) -> float:
+        """Of the probes that set the step size, nats of `log_prob`; NaN where it is not known."""
+        if step_size := self.estimator.get("step_size"):
+            return float(step_size["median"])
+        self_gain = self.self_gain[sets_step_size(self.probes)]
+        known = self.readout["name"] == "log_prob" and np.isfinite(self_gain).any()
+        return float(np.nanmedian(self_gain)) if known else math.nan
 
     @property
     def failures(self) -> dict[str, str]:
@@ -257,14 +302,15 @@ class InfluenceMatrix:
             needed = [
                 id for id, (start, stop) in header["blocks"].items() if ((start <= wanted) & (wanted < stop)).any()
             ]
-        present = [id for id in needed if (folder / "blocks" / f"{id}.npz").exists()]
+        is_packed = (folder / PACKED).exists()
+        present = [id for id in needed if is_packed or (folder / "blocks" / f"{id}.npz").exists()]
         if len(present) < len(needed) and not partial:
             raise FileNotFoundError(
                 f"expected {len(needed)} blocks in {folder}, got {len(present)}; "
                 "run the same command again to measure the rest, or load with partial=True"
             )
         matrix = cls(
-            blocks=[Block.load(folder / "blocks", id) for id in present],
+            blocks=_unpack(folder, present) if is_packed else [Block.load(folder / "blocks", id) for id in present],
             probes=tables[0],
             targets=tables[1],
             readout=header["readout"],

@@ -18,8 +18,8 @@ from influence.matrix import Block, InfluenceMatrix, read_header, write_header, 
 from influence.models import protocol
 from influence.provenance import weights_digest
 from influence.readout import Reader, Readout, class_probabilities, find
-from influence.samples import check, digest, without_inputs
-from influence.step_size import find_step_size
+from influence.samples import check, digest, sets_step_size, without_inputs
+from influence.step_size import check_step_size, find_step_size
 
 
 @dataclass(frozen=True)
@@ -232,6 +232,8 @@ def _begin(
     if estimator.self_gain is not None:
         step_size = find_step_size(model, probes, estimator, seed=identity["seed"])
         settings |= {"lr": step_size.lr, "step_size": step_size.describe()}
+    elif settings.get("lr") and readout.name != "log_prob" and sets_step_size(probes).any():
+        settings["step_size"] = check_step_size(model, probes, estimator, seed=identity["seed"]).describe()
     return {
         "blocks": {
             extent.id: (extent.probes.start, extent.probes.stop)

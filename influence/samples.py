@@ -7,11 +7,13 @@ id              unique text; probe and target are the same sample exactly when t
 label           class of the sample
 group           name of its quality or role, e.g. "clean" or "noise 0.5"
 source          id of what the sample was made from; cells of equal source are left out of scores
-sigma           standard deviation of the noise added, 0 for a clean sample; clean ones set the step size
+sigma           standard deviation of the noise added, 0 for a clean sample; clean ones set the step size;
+                infinite for noise alone
 draw            number of the noise draw; 0 serves as probe and target, further ones for invariance
 text            what a language model reads, one statement a line
 num_statements  lines of the text; samples of one statement set the step size
 world           the draw of nonce words; blocks of the matrix never cross worlds
+embed_<k>       coordinate k in a space outside the model, where distance is distance in meaning
 prob_<c>        probability of class c under the base model; `measure` adds them where the model has `logits`
 ==============  ==============================================================================
 
@@ -23,6 +25,9 @@ import hashlib
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Bool
+
+from influence.arrays import Array
 
 
 def check(samples: pd.DataFrame, role: str) -> None:
@@ -45,6 +50,15 @@ def check(samples: pd.DataFrame, role: str) -> None:
                     f"expected finite numbers in {column!r} of {role} {sample!r}, got NaN or infinity; "
                     "remove or repair the sample"
                 )
+
+
+def sets_step_size(samples: pd.DataFrame) -> Bool[Array, " N"]:
+    """The samples whose median self-gain sets the step size: of one statement, without noise."""
+    sets_N = np.ones(len(samples), bool)
+    for name, wanted in (("sigma", 0), ("num_statements", 1)):
+        if name in samples:
+            sets_N &= (samples[name] == wanted).to_numpy()
+    return sets_N
 
 
 def input_columns(samples: pd.DataFrame) -> list[str]:

@@ -15,6 +15,7 @@ from influence.arrays import Array
 from influence.estimators.first_order import DIRECTIONS, FirstOrder
 from influence.estimators.protocol import Estimator
 from influence.readout import Reader, find
+from influence.samples import sets_step_size
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +26,9 @@ MAX_PROBES = 100
 """More clean probes than this are thinned evenly: the median needs no more."""
 
 MAX_EVALUATIONS = 60
+
+MAX_CHECKED = 10
+"""Probes on which the self-gain of a given learning rate is read where the matrix itself does not tell it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,16 +46,14 @@ class StepSize:
         return asdict(self)
 
 
-def clean_probes(probes: pd.DataFrame) -> pd.DataFrame:
-    """The probes whose median self-gain sets the step size: of one statement, without noise, at most `MAX_PROBES`."""
-    for column, wanted, what in (
-        ("sigma", 0, "clean probes (sigma 0)"),
-        ("num_statements", 1, "probes of one statement"),
-    ):
-        probes = probes[probes[column] == wanted] if column in probes else probes
-        if len(probes) == 0:
-            raise ValueError(f"expected {what} to search the step size on, got none; set estimator.lr")
-    kept = np.unique(np.linspace(0, len(probes) - 1, min(len(probes), MAX_PROBES)).round().astype(int))
+def clean_probes(probes: pd.DataFrame, *, at_most: int = MAX_PROBES) -> pd.DataFrame:
+    """The probes whose median self-gain sets the step size, thinned evenly."""
+    probes = probes[sets_step_size(probes)]
+    if len(probes) == 0:
+        raise ValueError(
+            "expected clean probes (sigma 0) of one statement to search the step size on, got none; set estimator.lr"
+        )
+    kept = np.unique(np.linspace(0, len(probes) - 1, min(len(probes), at_most)).round().astype(int))
     return probes.iloc[kept]
 
 
@@ -113,14 +115,17 @@ def find_step_size(
             low_lr, low = middle_lr, middle
         else:
             high_lr, high = middle_lr, middle
-    gains = dict(tried)[high_lr]
-    return StepSize(
-        lr=high_lr,
-        median=_median(gains),
-        low=float(np.nanmin(gains)),
-        high=float(np.nanmax(gains)),
-        num_probes=len(gains),
-    )
+    return _step_size(high_lr, dict(tried)[high_lr])
+
+
+def check_step_size(model: nn.Module, probes: pd.DataFrame, estimator: Estimator, *, seed: int = 0) -> StepSize:
+    """What the learning rate of an estimator gives, nats of `log_prob`, over a few of the clean probes.
+
+    Raises:
+        ValueError: there are none.
+    """
+    gains = self_gains(model, clean_probes(probes, at_most=MAX_CHECKED), estimator, seed=seed)
+    return _step_size(estimator.describe()["lr"], gains)
 
 
 def self_gains(model: nn.Module, probes: pd.DataFrame, estimator: Estimator, *, seed: int = 0) -> Float64[Array, " P"]:
@@ -143,6 +148,16 @@ def first_order_lr(model: nn.Module, probes: pd.DataFrame, estimator: Estimator,
         )
     assert estimator.self_gain is not None
     return float(estimator.self_gain / slope)
+
+
+def _step_size(lr: float, gains_P: Float64[Array, " P"]) -> StepSize:
+    return StepSize(
+        lr=lr,
+        median=_median(gains_P),
+        low=float(np.nanmin(gains_P)),
+        high=float(np.nanmax(gains_P)),
+        num_probes=len(gains_P),
+    )
 
 
 def _median(gains_P: Float64[Array, " P"]) -> float:

@@ -37,7 +37,7 @@ ROLES = {
     "p1": Role("memorisation", "strongly up"),  # the first premise
     "p2": Role("memorisation", "strongly up"),  # the second premise
     "both": Role("memorisation", "strongly up"),  # the premises together, as statements or in one text
-    "broken": Role("memorisation", "up"),  # premises of which one is replaced, so that nothing follows
+    "broken": Role("memorisation", "up"),  # premises with one replaced, so that nothing follows, or that one
     "parallel": Role("orthogonal concept", "none"),  # a premise of the second chain, A' to C'
     "neutral": Role("orthogonal concept", "none"),  # the same names in a relation from which nothing follows
     "paraphrase": Role("syntax invariance", "strongly up"),  # the same in other words

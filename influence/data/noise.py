@@ -1,5 +1,7 @@
 """Pixel noise: the lower qualities of the paper's images."""
 
+import math
+
 import numpy as np
 from jaxtyping import Float32, UInt8
 
@@ -32,5 +34,10 @@ def add_gaussian(image: Float32[Array, "..."], *, sigma: float, seed: int, clip:
 
 
 def render(pixels_HW: UInt8[Array, "H W"], *, sigma: float, seed: int, clip: bool) -> Float32[Array, "1 H W"]:
-    """What a model is given: one channel in [0, 1], pixels / 255, and the noise of `add_gaussian`."""
+    """What a model is given: one channel in [0, 1], pixels / 255, and the noise of `add_gaussian`.
+
+    An infinite sigma leaves nothing of the image: the noise alone, of standard deviation 1, as the noise of sigma 1 is.
+    """
+    if math.isinf(sigma):
+        pixels_HW, sigma = np.zeros_like(pixels_HW), 1.0
     return add_gaussian(pixels_HW[None].astype(np.float32) / 255, sigma=sigma, seed=seed, clip=clip)

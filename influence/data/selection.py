@@ -25,6 +25,7 @@ class Selection:
         sigmas: standard deviations of the noise. 0 is the clean image, which is there once.
         draws: numbers of the noise draws; a noisy image is there once for each, with other noise.
         clip: cut noisy images to [0, 1].
+        pure_noise: how many samples to add that are noise alone, each with a random label of the set.
 
     Raises:
         ValueError: nothing is selected, it is selected twice or two ways, or a noise level is no standard deviation.
@@ -37,6 +38,7 @@ class Selection:
     sigmas: Sequence[float] = (0.0,)
     draws: Sequence[int] = (0,)
     clip: bool = False
+    pure_noise: int = 0
 
     def __post_init__(self) -> None:
         if (self.per_class is None) == (self.indices is None):
@@ -55,19 +57,23 @@ class Selection:
         for sigma in self.sigmas:
             if not 0 <= sigma < math.inf:
                 raise ValueError(f"expected noise levels that are standard deviations, 0 or more, got {sigma}; mend it")
+        if self.pure_noise < 0:
+            raise ValueError(f"expected 0 or more samples of pure noise, got pure_noise={self.pure_noise}; raise it")
 
 
 def select(image_set: ImageSet, selection: Selection) -> pd.DataFrame:
     """The selected images as a sample table, ordered by sigma, draw, label and position in the set.
 
     The images of a label depend on (seed, label) alone, and the first k of n drawn are those of a draw of k; the noise
-    of an image depends on (seed, position, sigma, draw). So a wider selection keeps the images of a narrower one.
+    of an image depends on (seed, position, sigma, draw), pure noise and its label on (seed, number). So a wider
+    selection keeps the images of a narrower one.
 
     Returns:
-        A table with the columns id, label, group ("clean" or "noise <sigma>"), sigma, draw, noise_seed, clip,
-        source (id of the clean image), source_index (its position in the set), and image: float32 [1, H, W],
+        A table with the columns id, label, group ("clean", "noise <sigma>" or "pure noise"), sigma, draw, noise_seed,
+        clip, source (id of the clean image), source_index (its position in the set), and image: float32 [1, H, W],
         in [0, 1] plus noise. An id tells all that made its image, so equal ids are equal images in any two tables of
-        a set; draw and noise_seed of a clean image are 0.
+        a set; draw and noise_seed of a clean image are 0. Pure noise stands last, with an infinite sigma (see
+        `render`); it is a source of its own, at position -1.
 
     Raises:
         ValueError: a label or position that the set does not have, or more images than it has.
@@ -81,6 +87,7 @@ def select(image_set: ImageSet, selection: Selection) -> pd.DataFrame:
             for draw in (sorted(selection.draws) if sigma > 0 else [0])
             for index in indices
         ]
+        + [_pure_noise(image_set, selection, number) for number in range(selection.pure_noise)]
     )
 
 
@@ -131,4 +138,22 @@ def _sample(image_set: ImageSet, selection: Selection, index: int, sigma: float,
         "source": clean,
         "source_index": index,
         "image": render(image_set.images_NHW[index], sigma=sigma, seed=noise_seed, clip=selection.clip),
+    }
+
+
+def _pure_noise(image_set: ImageSet, selection: Selection, number: int) -> dict[str, Any]:
+    id = f"{image_set.name}-{image_set.split}-pure-noise{number}-seed{selection.seed}"
+    id += "-clipped" if selection.clip else ""
+    noise_seed = derive(selection.seed, "pure noise", number)
+    return {
+        "id": id,
+        "label": int(generator(noise_seed, "label").choice(np.unique(image_set.labels_N))),
+        "group": "pure noise",
+        "sigma": math.inf,
+        "draw": 0,
+        "noise_seed": noise_seed,
+        "clip": selection.clip,
+        "source": id,
+        "source_index": -1,
+        "image": render(image_set.images_NHW[0], sigma=math.inf, seed=noise_seed, clip=selection.clip),
     }

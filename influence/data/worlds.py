@@ -50,6 +50,25 @@ def worlds(
         ==============  =====================================================================================
 
     Raises:
+        ValueError: see `name_worlds`.
+    """
+    named = name_worlds(domain, count=count, seed=seed, style=style, token_ids=token_ids, counts=counts)
+    samples = [sample(domain, item, world, names) for world, names in enumerate(named) for item in domain.items]
+    return pd.DataFrame(samples)
+
+
+def name_worlds(
+    domain: Domain,
+    *,
+    count: int,
+    seed: int,
+    style: str,
+    token_ids: TokenIds | None,
+    counts: TokenCounts | None,
+) -> list[dict[str, str]]:
+    """The name in each slot of a domain, for each of `count` worlds; see `worlds`.
+
+    Raises:
         ValueError: no worlds; more than one of a domain without slots; or names that cannot be drawn.
     """
     if count < 1:
@@ -60,12 +79,31 @@ def worlds(
         )
     size = len(domain.slots)
     drawn = draw_names(worlds=count, size=size, seed=seed, style=style, token_ids=token_ids, counts=counts)
-    samples = []
-    for world, names in enumerate(drawn):
-        # A matched name drawn late had to avoid more tokens: each role has each place in the draw equally often.
-        name_of = {slot: names[(role + world) % size] for role, slot in enumerate(domain.slots)}
-        samples += [_sample(domain, item, world, name_of) for item in domain.items]
-    return pd.DataFrame(samples)
+    # A matched name drawn late had to avoid more tokens: each role has each place in the draw equally often.
+    return [
+        {slot: names[(role + world) % size] for role, slot in enumerate(domain.slots)}
+        for world, names in enumerate(drawn)
+    ]
+
+
+def sample(domain: Domain, item: Item, world: int, names: Mapping[str, str]) -> dict[str, object]:
+    """A row of the table of `worlds`."""
+    text, spans = fill("\n".join(item.statements), names)
+    return {
+        "id": f"{domain.name}-w{world}-{item.id}",
+        "world": world,
+        "item": item.id,
+        "role": item.role,
+        "text": text,
+        "num_statements": len(item.statements),
+        "desideratum": item.desideratum,
+        "expected": item.expected,
+        "premises": domain.premises,
+        "overlap": domain.overlap(item),
+        "of": item.of,
+        "names": json.dumps(names),
+        "spans": json.dumps(spans),
+    }
 
 
 def fill(template: str, names: Mapping[str, str]) -> tuple[str, list[tuple[str, int, int]]]:
@@ -96,22 +134,3 @@ def unfilled(text: str, spans: Sequence[tuple[str, int, int]]) -> str:
         parts += [text[last:start], slot]
         last = stop
     return "".join([*parts, text[last:]])
-
-
-def _sample(domain: Domain, item: Item, world: int, names: Mapping[str, str]) -> dict[str, object]:
-    text, spans = fill("\n".join(item.statements), names)
-    return {
-        "id": f"{domain.name}-w{world}-{item.id}",
-        "world": world,
-        "item": item.id,
-        "role": item.role,
-        "text": text,
-        "num_statements": len(item.statements),
-        "desideratum": item.desideratum,
-        "expected": item.expected,
-        "premises": domain.premises,
-        "overlap": domain.overlap(item),
-        "of": item.of,
-        "names": json.dumps(names),
-        "spans": json.dumps(spans),
-    }

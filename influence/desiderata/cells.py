@@ -11,8 +11,10 @@ from influence.arrays import Array
 from influence.desiderata.spec import Condition, NotApplicableError, UndefinedError
 from influence.matrix import InfluenceMatrix
 
-PRIMARY_SIGMA = 1.0
-"""The noise at which verdicts are given."""
+CLEAN: Condition = {"sigma": 0.0}
+
+PRIMARY_NOISE: Condition = {"sigma": 1.0}
+"""At which verdicts are given."""
 
 
 def column(samples: pd.DataFrame, name: str) -> Array:
@@ -40,6 +42,11 @@ def is_clean(samples: pd.DataFrame) -> Bool[Array, " N"]:
     return np.asarray(samples["sigma"]) == 0 if "sigma" in samples else np.ones(len(samples), bool)
 
 
+def is_pure_noise(samples: pd.DataFrame) -> Bool[Array, " N"]:
+    """Samples that are noise alone, made from no clean one."""
+    return np.isinf(samples["sigma"].to_numpy(float)) if "sigma" in samples else np.zeros(len(samples), bool)
+
+
 def is_single(samples: pd.DataFrame) -> Bool[Array, " N"]:
     """Samples of one statement; all of them where statements are not counted.
 
@@ -64,7 +71,7 @@ def clean_part(matrix: InfluenceMatrix) -> InfluenceMatrix:
 def square(matrix: InfluenceMatrix) -> tuple[Float64[Array, "N N"], Bool[Array, "N N"]]:
     """Gains of the samples that are probe and target, in the order of the probes, and the cells that count.
 
-    Samples of several statements and further noise draws are left out.
+    Samples of several statements, further noise draws and pure noise are left out.
 
     Returns:
         gain_NN, and used_NN: the cells between different sources.
@@ -72,7 +79,9 @@ def square(matrix: InfluenceMatrix) -> tuple[Float64[Array, "N N"], Bool[Array, 
     Raises:
         UndefinedError: the ids of the probes and of the targets differ.
     """
-    kept_P, kept_T = (is_first_draw(table) & is_single(table) for table in (matrix.probes, matrix.targets))
+    kept_P, kept_T = (
+        is_first_draw(table) & is_single(table) & ~is_pure_noise(table) for table in (matrix.probes, matrix.targets)
+    )
     matrix = matrix.select(probes=kept_P, targets=kept_T)
     column_N = pd.Index(matrix.targets["id"]).get_indexer(matrix.probes["id"])
     if len(matrix.probes) != len(matrix.targets) or (column_N < 0).any():
@@ -88,27 +97,35 @@ def square(matrix: InfluenceMatrix) -> tuple[Float64[Array, "N N"], Bool[Array, 
 
 
 def noise_levels(units: Sequence[InfluenceMatrix]) -> list[Condition]:
-    """Every standard deviation above 0 of the noise on probes, as the condition `sigma`.
+    """Every noise of probes: by its kind (`noise`) where samples name one, else by its standard deviation (`sigma`).
 
     The primary one stands where there is no noise, and the score says there that it has no noisy copies.
     """
-    levels = {float(sigma) for unit in units if "sigma" in unit.probes for sigma in unit.probes["sigma"] if sigma > 0}
-    return [{"sigma": sigma} for sigma in sorted(levels or {PRIMARY_SIGMA})]
+    probes = pd.concat([unit.probes for unit in units])
+    by = "noise" if "noise" in probes else "sigma"
+    levels = sorted(set(probes[by][~is_clean(probes) & ~is_pure_noise(probes)])) if by in probes else []
+    return [{by: level} for level in levels] or [PRIMARY_NOISE]
 
 
-def copies(samples: pd.DataFrame, *, sigma: float, draw: int = 0) -> pd.Series:
+def copies(samples: pd.DataFrame, noise: Condition, *, draw: int = 0) -> pd.Series:
     """Position in the table of each source's copy with that noise, by source.
+
+    Args:
+        samples: with the columns that the condition names.
+        noise: `CLEAN`, or one of `noise_levels`.
+        draw: of the noise.
 
     Raises:
         UndefinedError: a source has two such copies, or none has one.
     """
-    wanted_N = column(samples, "sigma") == sigma
-    if sigma > 0 and "draw" in samples:
+    wanted_N = np.logical_and.reduce([column(samples, name) == level for name, level in noise.items()])
+    if "draw" in samples:
         wanted_N = wanted_N & (np.asarray(samples["draw"]) == draw)
     position = pd.Series(np.flatnonzero(wanted_N), index=source(samples)[wanted_N])
     if not len(position) or not position.index.is_unique:
         found = "none" if not len(position) else f"two of {position.index[position.index.duplicated()][0]!r}"
-        raise UndefinedError(f"expected one copy a source with sigma {sigma:g} and draw {draw}, got {found}")
+        named = [f"{name} {level if isinstance(level, str) else format(level, 'g')}" for name, level in noise.items()]
+        raise UndefinedError(f"expected one copy a source with {', '.join(named)} and draw {draw}, got {found}")
     return position
 
 

@@ -3,13 +3,13 @@
 import numpy as np
 
 from influence.arrays import Array
-from influence.desiderata.cells import common_sources, copies, is_clean, noise_levels, source
-from influence.desiderata.spec import Ratio, Score, UndefinedError
+from influence.desiderata.cells import CLEAN, common_sources, copies, is_clean, noise_levels, source
+from influence.desiderata.spec import Condition, Ratio, Score, UndefinedError
 from influence.matrix import InfluenceMatrix
 from influence.stats.sign_flip import sign_flip_p
 
 
-def invariance(matrix: InfluenceMatrix, *, sigma: float) -> Ratio:
+def invariance(matrix: InfluenceMatrix, **noise: float | str) -> Ratio:
     """INV = <D1, D2> / |M_0|^2, D_k = M_sigma^(k) - M_0: rows noisy (draw k), columns clean, all labels.
 
     The two draws are independent, so the product is unbiased for the square of what noise changes on average;
@@ -18,7 +18,7 @@ def invariance(matrix: InfluenceMatrix, *, sigma: float) -> Ratio:
 
     Args:
         matrix: with `sigma`, `draw` and `source` of the probes; draws 0 and 1 of each source are probes.
-        sigma: standard deviation of the noise.
+        noise: `sigma=1.0` of images or `noise="typos"` of texts.
 
     Returns:
         Both sums over the cells of different sources, in the squared unit of the readout.
@@ -26,20 +26,18 @@ def invariance(matrix: InfluenceMatrix, *, sigma: float) -> Ratio:
     Raises:
         UndefinedError: a column or the second draw is missing.
     """
-    product_ST, square_ST = _products(matrix, sigma)
+    product_ST, square_ST = _products(matrix, noise)
     return Ratio(float(product_ST.sum()), float(square_ST.sum()))
 
 
-def invariance_p(matrix: InfluenceMatrix, generator: np.random.Generator, *, sigma: float) -> float:
+def invariance_p(matrix: InfluenceMatrix, generator: np.random.Generator, **noise: float | str) -> float:
     """p-value of "noise changes nothing systematically": <D1, D2> of each source has either sign."""
-    return sign_flip_p(_products(matrix, sigma)[0].sum(1), generator)
+    return sign_flip_p(_products(matrix, noise)[0].sum(1), generator)
 
 
-def _products(matrix: InfluenceMatrix, sigma: float) -> tuple[Array, Array]:
+def _products(matrix: InfluenceMatrix, noise: Condition) -> tuple[Array, Array]:
     clean_S, first_S, second_S = common_sources(
-        copies(matrix.probes, sigma=0.0),
-        copies(matrix.probes, sigma=sigma, draw=0),
-        copies(matrix.probes, sigma=sigma, draw=1),
+        copies(matrix.probes, CLEAN), copies(matrix.probes, noise, draw=0), copies(matrix.probes, noise, draw=1)
     )
     target_T = is_clean(matrix.targets)
     used_ST = source(matrix.probes)[clean_S][:, None] != source(matrix.targets)[target_T]

@@ -44,6 +44,11 @@ class World:
         items = pd.concat([matrix.probes, matrix.targets]).drop_duplicates("item").set_index("item")
         return cls(matrix=matrix, items=items, row=row, column=place)
 
+    @property
+    def premises(self) -> str:
+        """The item that holds the premises, "" in an empty world."""
+        return str(next(iter(self.items["premises"]), ""))
+
     def of_role(self, role: str) -> list[str]:
         """The items of a role."""
         return self.items.index[self.items["role"] == role].tolist()
@@ -68,6 +73,22 @@ class World:
     def self_gain(self, item: str) -> float:
         """Gain of an item after it was learned itself, in the unit of the readout."""
         return float(self.matrix.self_gain[self.row[item]])
+
+    def effect(self, item: str) -> float:
+        """M(premises -> item) - M(neutral -> item), in the unit of the readout.
+
+        The neutral item puts the names of the premises into a relation from which nothing follows: what it does too
+        is no inference from the premises.
+
+        Raises:
+            UndefinedError: the premises, or one neutral item, were not learned.
+        """
+        premises = [self.premises] if self.premises in self.row else []
+        neutral = [other for other in self.of_role("neutral") if other in self.row]
+        if not premises or len(neutral) != 1:
+            learned = ", ".join([*premises, *neutral]) or "none of them"
+            raise UndefinedError(f"expected the premises and one neutral item to be learned, got {learned}")
+        return self.gain(premises[0], item) - self.gain(neutral[0], item)
 
     def transfer(self, pairs: Sequence[tuple[str, str]], what: str) -> Ratio:
         """Mean M(learned -> read) / mean M(learned -> learned) over the pairs (learned, read) that were measured.

@@ -36,7 +36,7 @@ def premise_gate(matrix: InfluenceMatrix, *, premise: int) -> Ratio:
 SCORES = (
     Score(
         name="premise_gate",
-        desideratum="transitivity",
+        desideratum="transitivity and causality",
         better="higher",
         measure=premise_gate,
         conditions=lambda _units: [{"premise": 1}, {"premise": 2}],

@@ -3,17 +3,20 @@
 from influence.desiderata import (
     class_block,
     class_pair,
+    conjunction,
     gauge,
     invariance,
     negation_leak,
     noise_discount,
     paraphrase_transfer,
     premise_gate,
+    pure_noise,
     reversal_gap,
     selectivity,
     self_gain,
     social_relations,
     symmetry,
+    transitivity,
     word_variance,
 )
 from influence.desiderata.spec import Score
@@ -30,6 +33,9 @@ SCORES: dict[str, Score] = {
         noise_discount,
         selectivity,
         invariance,
+        pure_noise,
+        transitivity,
+        conjunction,
         premise_gate,
         paraphrase_transfer,
         reversal_gap,
@@ -39,3 +45,26 @@ SCORES: dict[str, Score] = {
     for score in module.SCORES
 }
 """In the order of tables and cards."""
+
+
+def register(score: Score) -> Score:
+    """Add a score of your own: `influence.score`, the command `experiments.score` and the card then know its name.
+
+    >>> register(Score(name="reach", desideratum="reach", better="higher", measure=lambda matrix: matrix.gain.mean()))
+
+    Args:
+        score: its `measure` returns a number or a `Ratio`, or raises UndefinedError where there is none and
+            NotApplicableError where the samples are of another kind. With a `criterion` it stands on the card.
+
+    Returns:
+        The score.
+
+    Raises:
+        ValueError: the name is taken, or the score has a criterion and no better side.
+    """
+    if score.name in SCORES:
+        raise ValueError(f"expected a name that no score has, got {score.name!r}; choose another")
+    if score.criterion and score.better is None:
+        raise ValueError(f"expected a better side of {score.name}, which has a criterion, got none; set better")
+    SCORES[score.name] = score
+    return score

@@ -8,8 +8,8 @@ from functools import partial
 import numpy as np
 
 from influence.arrays import Array
-from influence.desiderata.cells import column, common_sources, copies, noise_levels, source
-from influence.desiderata.spec import Ratio, Score, UndefinedError
+from influence.desiderata.cells import CLEAN, PRIMARY_NOISE, column, common_sources, copies, noise_levels, source
+from influence.desiderata.spec import Condition, Criterion, Ratio, Score, UndefinedError
 from influence.matrix import InfluenceMatrix
 from influence.stats.sign_flip import sign_flip_p
 
@@ -17,29 +17,29 @@ MIN_LOSS = 0.5
 """Samples with a smaller loss before have too little headroom to be compared per headroom."""
 
 
-def selectivity(matrix: InfluenceMatrix, *, sigma: float, per_headroom: bool) -> Ratio:
+def selectivity(matrix: InfluenceMatrix, *, per_headroom: bool, **noise: float | str) -> Ratio:
     """SEL = sum[M(clean i -> noisy j) - M(noisy j -> clean i)] / sum(|.| + |.|), same class, other source.
 
     1 when clean samples alone inform, 0 when information flows both ways alike, -1 when noisy ones alone do.
     SEL_h is the same of M / (loss of the target before), over samples whose loss before is above 0.5: a sample
-    that is known already cannot gain, and that alone makes SEL positive.
+    that is known already cannot gain, and that alone makes SEL positive. Good are both above c = 0.1 at sigma 1.
 
     Args:
         matrix: with `sigma`, `label` and `source`; clean and noisy copies are probes and targets.
-        sigma: standard deviation of the noise.
         per_headroom: SEL_h instead of SEL.
+        noise: `sigma=1.0` of images or `noise="typos"` of texts.
 
     Raises:
         UndefinedError: a column or the copies are missing, no pair of samples counts, or the loss cannot be
             told from the readout.
     """
-    clean_to_noisy, noisy_to_clean, _ = _flows(matrix, sigma, per_headroom)
+    clean_to_noisy, noisy_to_clean, _ = _flows(matrix, per_headroom, noise)
     difference = float(clean_to_noisy.sum() - noisy_to_clean.sum())
     return Ratio(difference, float(np.abs(clean_to_noisy).sum() + np.abs(noisy_to_clean).sum()))
 
 
 def selectivity_p(
-    matrix: InfluenceMatrix, generator: np.random.Generator, *, sigma: float, per_headroom: bool
+    matrix: InfluenceMatrix, generator: np.random.Generator, *, per_headroom: bool, **noise: float | str
 ) -> float:
     """p-value of "noise makes no difference": the clean and the noisy copy of a source change places.
 
@@ -49,17 +49,17 @@ def selectivity_p(
     + M(clean s -> clean j) - M(clean j -> clean s) - M(noisy s -> noisy j) + M(noisy j -> noisy s)],
     which makes it a sign-flip test over the sources.
     """
-    clean_to_noisy, noisy_to_clean, within = _flows(matrix, sigma, per_headroom)
+    clean_to_noisy, noisy_to_clean, within = _flows(matrix, per_headroom, noise)
     across = clean_to_noisy - noisy_to_clean.T
     contrast_S = across.sum(1) + across.sum(0) + (within - within.T).sum(1)
     return sign_flip_p(contrast_S, generator)
 
 
-def _flows(matrix: InfluenceMatrix, sigma: float, per_headroom: bool) -> tuple[Array, Array, Array]:
+def _flows(matrix: InfluenceMatrix, per_headroom: bool, noise: Condition) -> tuple[Array, Array, Array]:
     """Gains clean -> noisy, noisy -> clean, and clean -> clean minus noisy -> noisy, by source; 0 if not used."""
     tables = matrix.probes, matrix.targets
     clean_row, noisy_row, clean_column, noisy_column = common_sources(
-        *(copies(table, sigma=level) for table in tables for level in (0.0, sigma))
+        *(copies(table, kind) for table in tables for kind in (CLEAN, noise))
     )
     source_S, label_S = source(matrix.probes)[clean_row], column(matrix.probes, "label")[clean_row]
     used_SS = (label_S[:, None] == label_S) & (source_S[:, None] != source_S)
@@ -89,6 +89,7 @@ SCORES = tuple(
         name=name,
         desideratum="selectivity",
         better="higher",
+        criterion=Criterion(threshold=0.1, condition=PRIMARY_NOISE),
         measure=partial(selectivity, per_headroom=per_headroom),
         test=partial(selectivity_p, per_headroom=per_headroom),
         null=0.0,

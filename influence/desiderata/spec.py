@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from influence.matrix import InfluenceMatrix
+from influence.matrix import SELF_GAIN, InfluenceMatrix
 
 Condition: TypeAlias = Mapping[str, int | float | str]
 """Arguments that a score is computed at, such as {"sigma": 0.5}; {} where it has none."""
@@ -38,6 +38,27 @@ def unconditional(_units: Sequence[InfluenceMatrix]) -> list[Condition]:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Criterion:
+    """What makes a score one that is judged.
+
+    Attributes:
+        threshold: c; its good side is the score's `better`.
+        condition: that is judged, by the entries named here; at any other the score only describes.
+        self_gain: median self-gain, nats, that the step size must give; a prompt has none and is always judged.
+        num_steps: steps that a probe must be learned by.
+        units: fewest of each kind that are judged.
+        gate: the units to why nothing can be concluded from them, one clause, or "".
+    """
+
+    threshold: float
+    condition: Condition = field(default_factory=dict)
+    self_gain: float = SELF_GAIN
+    num_steps: int = 1
+    units: Mapping[str, int] = field(default_factory=lambda: {"worlds": 40, "seeds": 5})
+    gate: Callable[[Sequence[InfluenceMatrix]], str] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Score:
     """How one number is computed, tested and named.
 
@@ -45,7 +66,8 @@ class Score:
         name: of the score, a valid file name.
         desideratum: the wanted property it speaks about.
         unit: of the value; `{readout}` stands for the unit of the readout, 1 for a pure number.
-        better: the good side, None where the score only describes.
+        better: the good side, None where there is none.
+        criterion: what it is judged by; None for a diagnostic.
         measure: matrix of one unit, or every world's, and a condition's arguments to the score; raises
             UndefinedError.
         null: value when there is no effect, so that numerator - null * denominator is as likely positive as
@@ -55,6 +77,7 @@ class Score:
         conditions: the arguments to compute the score at, given the units; never empty.
         smooth: whether leaving out one source changes the value little by little; an order statistic jumps, and
             has no jackknife interval.
+        margin: distance from `null` that still counts as no effect, for the test of equivalence; or None.
         of_all_worlds: `measure` takes the matrices of all worlds, each as an argument, not world by world.
     """
 
@@ -62,9 +85,11 @@ class Score:
     desideratum: str
     unit: str = "1"
     better: Literal["higher", "lower"] | None = None
+    criterion: Criterion | None = None
     measure: Callable[..., Ratio]
     null: float | None = None
     test: Callable[..., float] | None = None
     conditions: Callable[[Sequence[InfluenceMatrix]], Sequence[Condition]] = unconditional
     smooth: bool = True
+    margin: float | None = None
     of_all_worlds: bool = False

@@ -10,9 +10,10 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from influence.engine import low_rank as engine
+from influence.engine import piecewise
 from influence.engine.texts import Texts
 from influence.estimators import low_rank
 from influence.estimators.protocol import Row, check_step_size
@@ -87,7 +88,7 @@ class FineTune:
         """The same estimator at that learning rate."""
         return replace(self, lr=lr, self_gain=None)
 
-    def make_optimizer(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
+    def make_optimizer(self, parameters: Sequence[Tensor]) -> torch.optim.Optimizer:
         """A fresh optimiser over `parameters`."""
         options = dict(self.optimizer_options)
         kind = OPTIMIZERS[self.optimizer]
@@ -97,12 +98,7 @@ class FineTune:
 
     def learn(self, model: Any, batches: Sequence[Batch], parameters: Sequence[nn.Parameter]) -> str:
         """Take `num_steps` steps on each batch in turn, in place; return why they failed, or ""."""
-        if self.num_steps == 0:
-            return ""
-        optimizer = self.make_optimizer(parameters)
-        steps = [batch for _ in range(self.num_steps) for batch in batches]
-        for number, batch in enumerate(steps, start=1):
-            loss = optimizer.step(partial(_descend, model, batch, optimizer))
+        for number, loss in enumerate(self._losses(model, batches, parameters), start=1):
             if not math.isfinite(loss):
                 return f"diverged at step {number}: the loss is {loss}; lower the step size"
         return ""
@@ -111,9 +107,10 @@ class FineTune:
         """Learn each probe alone from the base weights and read every target.
 
         A probe whose loss or readout is not finite gives a failed row; the others go on. Unless `why_plain` speaks
-        against it, a language model learns many probes at once, to the same numbers.
+        against it, a language model learns by the engine, to the same numbers: with SGD many probes at once, with
+        other optimisers a piece of the weights at a time.
         """
-        if isinstance(model, CausalLM) and not self.why_plain(model):
+        if isinstance(model, CausalLM) and not (self.why_plain(model) or self._why_full_rank(model)):
             momentum = self.optimizer_options.get("momentum", 0.0)
             steps_P = [self._texts(model, probes.iloc[[position]]) for position in range(len(probes))]
             assert self.lr is not None
@@ -138,16 +135,30 @@ class FineTune:
             yield row
 
     def why_plain(self, model: CausalLM) -> str:
-        """Why the engine cannot take the steps, so that every probe is learned in place; one clause, or ""."""
+        """Why the engine cannot take the steps, so that all weights have gradients at once; one clause, or ""."""
         if not self.lr or not self.num_steps:
             return "no step is taken"
         if self.train_mode:
             return "the probe is learned in train mode"
         if self.parameters is not None or not all(parameter.requires_grad for parameter in model.parameters()):
             return "only a part of the weights is learned"
-        return model.reads_padded or engine.reason(
-            model.network, optimizer=self.optimizer, optimizer_options=self.optimizer_options
-        )
+        if self.optimizer == "adafactor":
+            return "the steps of adafactor are not elementwise"
+        return model.reads_padded or engine.reason(model.network)
+
+    def _why_full_rank(self, model: CausalLM) -> str:
+        """Why the steps cannot be kept as factors; one clause, or ""."""
+        return engine.reason(model.network, optimizer=self.optimizer, optimizer_options=self.optimizer_options)
+
+    def _losses(self, model: Any, batches: Sequence[Batch], parameters: Sequence[nn.Parameter]) -> Iterator[float]:
+        """The loss of every step, which has been taken."""
+        steps = [batch for _ in range(self.num_steps) for batch in batches]
+        if isinstance(model, CausalLM) and not self.why_plain(model):
+            yield from piecewise.learn(model.network, [batch["text"] for batch in steps], self.make_optimizer)
+        elif steps:
+            optimizer = self.make_optimizer(parameters)
+            for batch in steps:
+                yield optimizer.step(partial(_descend, model, batch, optimizer))
 
     def _texts(self, model: CausalLM, probe: pd.DataFrame) -> list[Texts]:
         """The texts of every step."""

@@ -30,7 +30,8 @@ def checked(*overrides: str) -> schema.Config:
 
 
 def needs(data: str) -> tuple[str, ...]:
-    return {"own": OWN, "domain": ("model=gemma3_270m", "data.domain=transitivity")}.get(data, ())
+    texts = ("model=gemma3_270m", "data.domain=transitivity")
+    return {"own": OWN, "domain": texts, "chains": texts}.get(data, ())
 
 
 def jobs(sweep: str, *overrides: str) -> list[DictConfig]:
@@ -50,11 +51,11 @@ def test_every_group_is_composed_here():
 def test_every_estimator_on_every_data(data, estimator):
     config = checked(f"data={data}", f"estimator={estimator}", *needs(data))
     assert config.estimator.name == estimator.removesuffix("_adamw")
-    kinds = {"own": schema.OwnConfig, "domain": schema.DomainConfig}
+    kinds = {"own": schema.OwnConfig, "domain": schema.DomainConfig, "chains": schema.ChainsConfig}
     assert isinstance(config.data, kinds.get(data, schema.ImagesConfig))
 
 
-@pytest.mark.parametrize("data", sorted(set(names("data")) - {"own", "domain"}))
+@pytest.mark.parametrize("data", sorted(set(names("data")) - {"own", "domain", "chains"}))
 @pytest.mark.parametrize("model", ["cnn", "own"])
 def test_every_model_on_every_image_set(model, data):
     config = checked(f"data={data}", f"model={model}", *(OWN[1:2] if model == "own" else ()))
@@ -82,6 +83,20 @@ def test_the_stored_learning_rate_gives_way_to_a_self_gain(experiment):
     config = checked(f"experiment={experiment}", "estimator.lr=0.5")
     assert (config.estimator.lr, config.estimator.self_gain) == (0.5, None)
     config = checked(f"experiment={experiment}", "estimator.optimizer=rmsprop")  # none is stored
+    assert (config.estimator.lr, config.estimator.self_gain) == (None, 0.3)
+
+
+def test_a_learning_rate_is_stored_for_a_number_of_steps():
+    chains = "experiment=transitive_causality"
+    for estimator, optimizer in (("finetune", "sgd"), ("finetune_adamw", "adamw")):
+        config = checked(chains, f"estimator={estimator}")
+        assert config.estimator.num_steps == 8
+        assert (config.estimator.lr, config.estimator.self_gain) == (config.step_sizes[optimizer], None)
+    config = checked(chains, "estimator.num_steps=1")
+    assert (config.estimator.lr, config.estimator.self_gain) == (None, 1.0)  # to be searched
+    config = checked(chains, "estimator=prompt")
+    assert config.estimator.name == "prompt"
+    config = checked("experiment=fig2_transitivity", "estimator.num_steps=2")
     assert (config.estimator.lr, config.estimator.self_gain) == (None, 0.3)
 
 

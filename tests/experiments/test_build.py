@@ -12,6 +12,8 @@ from safetensors.torch import save_model
 
 from experiments import build, domains, schema
 from experiments.schema import Config
+from influence.data.chains import chains
+from influence.data.vision import load
 from influence.data.worlds import worlds
 from influence.estimators.finetune import FineTune
 from influence.estimators.first_order import FirstOrder
@@ -146,6 +148,28 @@ def test_targets_may_be_others_than_the_probes():
     assert len(probes) == 10 * 3 * (1 + 2 * 2)
 
 
+def test_images_are_embedded_by_the_training_images_of_their_domain():
+    """Those of `experiment=semantics_images`, of the digits; the base model learns the rotated ones."""
+    probes, targets = build.samples(schema.check(composed("experiment=semantics_images", "data=digits")))
+    pd.testing.assert_frame_equal(probes, targets)
+    learned = load("digits", "train", Path()).images_NHW.reshape(1297, 64) / 255
+    directions_DK = np.linalg.eigh(np.cov(learned.T))[1][:, ::-1][:, :16]
+    pixels_ND = np.stack([image.ravel() for image in probes["image"]])
+    coordinates_NK = probes[[f"embed_{number}" for number in range(16)]].to_numpy()
+    np.testing.assert_allclose(np.abs(coordinates_NK), np.abs((pixels_ND - learned.mean(0)) @ directions_DK), atol=1e-3)
+    assert "embed_16" not in probes
+
+
+def test_probes_of_pure_noise_have_their_place():
+    """Those of `experiment=noise_images`, of the digits."""
+    probes, targets = build.samples(schema.check(composed("experiment=noise_images", "data=digits")))
+    assert len(probes) == 10 * 3 * (1 + 3 * 2) + 10
+    assert len(targets) == 10 * 3 * 4
+    assert set(targets["id"]) < set(probes["id"])
+    assert set(probes["group"]) - set(targets["group"]) == {"pure noise"}
+    assert "embed_0" not in probes
+
+
 TEXT = ("name=smoke", "data=domain", "model=tiny_random", *QUIET)
 
 
@@ -165,6 +189,25 @@ def test_matched_names_are_drawn_for_the_models_tokenizer():
     with pytest.raises(ValueError, match=r"expected 2 names of 3 tokens, .* give other counts"):
         build.samples(config, lambda text: asked.append(text) or [0])
     assert asked
+
+
+CHAINS = ("name=smoke", "data=chains", "data.domain=causal", "data.style=paper", "model=tiny_random", *QUIET)
+
+
+def test_chains_are_those_of_the_domain():
+    config = schema.check(composed(*CHAINS, "data.worlds=2", "data.length=3", "data.broken=true", "seed=3"))
+    expected = chains(domains.find("causal"), length=3, count=2, seed=3, style="paper", broken=True)
+    for table, wanted in zip(build.samples(config), expected, strict=True):
+        pd.testing.assert_frame_equal(table, wanted)
+    probes, _ = build.samples(schema.check(composed(*CHAINS)))
+    assert probes["world"].nunique() == 40
+    assert set(probes["role"]) == {"both", "p1", "p2"}
+
+
+def test_a_domain_that_makes_no_chains_is_refused():
+    config = schema.check(composed(*CHAINS, "data.domain=symmetric"))
+    with pytest.raises(ValueError, match=r"expected one item of role p2 in symmetric .* choose another domain"):
+        build.templates(config.data)
 
 
 def test_an_unknown_domain_is_refused_with_the_known_ones():

@@ -30,6 +30,24 @@ def test_a_world_is_shown_as_a_person_reads_it(capsys: pytest.CaptureFixture[str
     ]
 
 
+def test_the_crossed_chains_of_a_world_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["show", "bigger_than", "--chains", "2"])
+    about, names, _, header, *rows = capsys.readouterr().out.splitlines()
+    assert about.startswith("bigger_than: A is bigger than B")
+    assert names.startswith("seed 0, world 0, A = ")
+    assert header.split() == ["item", "text", "desideratum", "expected", "after", "joint_00"]
+    items = [row.split()[0] for row in rows if not row.startswith(" ")]
+    pairings = [f"{kind}_{bits}" for kind in ("joint", "broken") for bits in ("00", "01", "10", "11")]
+    assert items[:6] == [*pairings[:4], "link1_00", "link2_00"]
+    assert items[6:10] == pairings[4:]
+    assert len(rows) == 8 * 4 + 12
+
+
+def test_a_domain_without_chains_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="domains: expected one item of role p2 in symmetric"):
+        main(["show", "symmetric", "--chains", "2"])
+
+
 def test_every_domain_is_listed_with_its_question(capsys: pytest.CaptureFixture[str]) -> None:
     main(["list"])
     lines = capsys.readouterr().out.splitlines()

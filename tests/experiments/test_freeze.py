@@ -29,20 +29,31 @@ def published(tmp_path: Path) -> Path:
     return tmp_path / "published"
 
 
-def test_the_copy_is_the_matrix_bit_for_bit(smoke_copy, published):
+def test_the_copy_is_the_matrix_in_single_precision(smoke_copy, published):
     run = committed(smoke_copy)
     target = freeze.freeze(run.path, published)
     assert target == published / "smoke" / run.path.name
     one, other = InfluenceMatrix.load(run.path), InfluenceMatrix.load(target)
     for name in ("gain", "self_gain", "before"):
-        assert getattr(one, name).tobytes() == getattr(other, name).tobytes()
+        assert np.array_equal(getattr(one, name).astype(np.float32), getattr(other, name))
     assert (one.estimator, one.readout, one.provenance) == (other.estimator, other.readout, other.provenance)
+    assert [block.id for block in one.blocks] == [block.id for block in other.blocks]
+    few = list(one.probes["id"][[3, 7]])
+    assert np.array_equal(InfluenceMatrix.load(target, probes=few).gain, other.gain[[3, 7]])
     images = (load_images(folder / "samples.npz", one.probes)["image"] for folder in (run.path, target))
     assert all(np.array_equal(*pair) for pair in zip(*images, strict=True))
     kept, copied = contents(run.path), contents(target)
-    figures = {name for name in kept if name.startswith("figures/")}
-    assert kept.keys() - copied.keys() == {".lock", "scores.json", *figures}  # what the rest gives again
-    assert {name for name in copied if copied[name] != kept[name]} == {"config.yaml"}
+    left = {name for name in kept if name.startswith(("figures/", "blocks/"))}
+    assert kept.keys() - copied.keys() == {".lock", "scores.json", *left}  # what the rest gives again
+    assert copied.keys() - kept.keys() == {"blocks.npz"}
+    assert {name for name in copied.keys() & kept.keys() if copied[name] != kept[name]} == {"config.yaml"}
+
+
+def test_a_torn_copy_is_named(smoke_copy, published):
+    target = freeze.freeze(committed(smoke_copy).path, published)
+    (target / "blocks.npz").write_bytes((target / "blocks.npz").read_bytes()[:-40])
+    with pytest.raises(ValueError, match=r"expected a whole block of gains in .*blocks.npz, got a torn file"):
+        InfluenceMatrix.load(target)
 
 
 def test_base_weights_lie_beside_it(smoke_copy, published):
@@ -52,6 +63,16 @@ def test_base_weights_lie_beside_it(smoke_copy, published):
     for name in ("weights.safetensors", "training.json"):
         copy = published / "models" / base / name
         assert copy.read_bytes() == (run.path.parents[1] / "models" / base / name).read_bytes()
+
+
+def test_of_many_seeds_the_weights_of_the_first_are_kept(smoke_copy, published):
+    run = committed(smoke_copy)
+    settings = (run.path / "config.yaml").read_text()
+    (run.path / "config.yaml").write_text(re.sub(r"^(trainer:\n(?:  .*\n)*?  seed:) .*$", r"\1 1", settings, flags=re.M))
+    assert run.config.trainer.seed == 1
+    target = freeze.freeze(run.path, published)
+    assert not (published / "models").exists()
+    assert InfluenceMatrix.load(target).provenance["identity"]["weights"]
 
 
 def text_files(folder: Path) -> dict[Path, str]:

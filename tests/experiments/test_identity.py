@@ -23,8 +23,8 @@ def plain() -> tuple[str, str]:
 @pytest.mark.parametrize(
     ("experiment", "expected"),
     [
-        ("fig1_cnn", ("f450c0167857", "6b6c3d3e9fed")),
-        ("digits", ("ea5dc2a5c600", "cfd239437df4")),
+        ("fig1_cnn", ("18337b0859f6", "6b6c3d3e9fed")),
+        ("digits", ("a882ad096a32", "cfd239437df4")),
     ],
 )
 def test_a_change_of_the_hash_is_noticed(experiment, expected):
@@ -73,6 +73,8 @@ def test_what_does_not_decide_the_numbers_keeps_the_hash(override, plain):
         "data.probes.sigmas=[0.0]",
         "data.probes.draws=[1]",
         "data.probes.clip=true",
+        "data.probes.pure_noise=1",
+        "data.embedding=2",
     ],
 )
 def test_what_is_measured_changes_the_run_and_not_its_base_model(override, plain):
@@ -117,6 +119,21 @@ def test_what_is_said_changes_the_run_and_not_its_model(override):
     before, after = hashes(*TEXT), hashes(*TEXT, override)
     assert before[0] != after[0]
     assert before[1] == after[1]
+
+
+CHAINS = ("data=chains", "data.domain=causal", "model=hf", "model.source=some/model")
+
+
+@pytest.mark.parametrize("override", ["data.length=3", "data.broken=true", "data.worlds=3", "data.style=paper"])
+def test_chains_of_another_kind_are_another_run(override):
+    before, after = hashes(*CHAINS), hashes(*CHAINS, override)
+    assert before[0] != after[0]
+    assert before[1] == after[1]
+
+
+def test_chains_count_by_the_content_of_their_domain(tmp_path):
+    (tmp_path / "causal.yaml").write_text("about: it")
+    assert hashes(*CHAINS, f"data.folder={tmp_path}")[0] != hashes(*CHAINS)[0]
 
 
 @pytest.mark.parametrize("override", ["model.dtype=bfloat16", "model.revision=main", "+model.lora.r=8"])

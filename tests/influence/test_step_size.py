@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy.special import lambertw
 
-from influence import FineTune, FirstOrder, step_size
+from influence import FineTune, FirstOrder, measure, step_size
 from influence.estimators.protocol import Row
 from influence.provenance import weights_digest
 from influence.step_size import clean_probes, find_step_size, first_order_lr
@@ -164,3 +164,20 @@ def test_every_trial_is_told(caplog, probes):
     last = f"Step size: lr {found.lr:.3g} gives a median self-gain of {found.median:.3g} nats."
     assert len(caplog.messages) > 2
     assert caplog.messages[-1] == last
+
+
+def test_a_given_learning_rate_is_checked_on_log_prob_where_the_matrix_reads_something_else() -> None:
+    model, table = ready(relu_cnn), random_samples(12, "checked")
+    estimator = FineTune(optimizer="sgd", lr=1e-2)
+    gains = measure(model, table, estimator=estimator).self_gain
+    found = measure(model, table, estimator=estimator, readout="logit")
+    checked = np.unique(np.linspace(0, 11, 10).round().astype(int))
+    assert found.estimator["step_size"] == {
+        "lr": 1e-2,
+        "median": pytest.approx(np.median(gains[checked])),
+        "low": pytest.approx(gains[checked].min()),
+        "high": pytest.approx(gains[checked].max()),
+        "num_probes": 10,
+    }
+    assert found.median_self_gain == found.estimator["step_size"]["median"]
+    assert found.median_self_gain != np.median(found.self_gain)

@@ -63,3 +63,12 @@ def test_rendering_scales_the_grey_range_to_one() -> None:
     np.testing.assert_array_equal(
         render(pixels, sigma=0.0, seed=0, clip=False), np.array([[[0, 0.2, 1]]], np.float32), strict=True
     )
+
+
+def test_infinite_noise_is_that_of_sigma_1_without_the_image() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (300, 200), dtype=np.uint8)
+    alone = render(pixels, sigma=float("inf"), seed=3, clip=False)
+    np.testing.assert_array_equal(alone, render(np.zeros_like(pixels), sigma=1.0, seed=3, clip=False))
+    assert alone.std() == pytest.approx(1, abs=4 / np.sqrt(2 * N))
+    assert abs(np.corrcoef(alone.ravel(), pixels.ravel())[0, 1]) < 4 / np.sqrt(N)
+    np.testing.assert_array_equal(render(pixels, sigma=float("inf"), seed=3, clip=True), alone.clip(0, 1))

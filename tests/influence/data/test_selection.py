@@ -106,6 +106,45 @@ def test_clipped_images_stay_in_the_grey_range(image_set: ImageSet) -> None:
         np.testing.assert_array_equal(one.clip(0, 1), other)
 
 
+def test_pure_noise_stands_last_without_an_image(image_set: ImageSet) -> None:
+    table = select(image_set, replace(SELECTION, draws=[0, 1], pure_noise=300))
+    check(table, "probe")
+    pd.testing.assert_frame_equal(table.iloc[:-300], select(image_set, replace(SELECTION, draws=[0, 1])))
+    noise = table.iloc[-300:]
+    assert set(noise["group"]) == {"pure noise"}
+    assert set(noise["sigma"]) == {np.inf}
+    assert (noise["source"] == noise["id"]).all()
+    assert noise["id"].iloc[7] == "planted-test-pure-noise7-seed7"
+    image_ND = np.stack([image.ravel() for image in noise["image"]])
+    assert len(np.unique(image_ND, axis=0)) == 300
+    for value, expected in ((image_ND.mean(), 0), (image_ND.std(), 1)):
+        assert abs(value - expected) < 4 / np.sqrt(image_ND.size)
+
+
+def test_labels_of_pure_noise_are_random_among_all_of_the_set(image_set: ImageSet) -> None:
+    counts = select(image_set, replace(SELECTION, pure_noise=400))["label"].iloc[-400:].value_counts()
+    # each of 4 labels has probability 1/4: 100 of 400, standard error sqrt(400 * .25 * .75) = 8.7
+    assert np.abs(counts - 100).max() < 4 * 8.7
+    assert len(counts) == 4
+
+
+@pytest.mark.parametrize("other", [{"pure_noise": 9}, {"classes": [0]}, {"sigmas": [0.0]}])
+def test_equal_ids_are_equal_pure_noise(other: dict[str, object], image_set: ImageSet) -> None:
+    selection = replace(SELECTION, pure_noise=5)
+    first, second = (select(image_set, chosen) for chosen in (selection, replace(selection, **other)))
+    assert images(first.iloc[-5:]).items() <= images(second).items()
+    labels = dict(zip(second["id"], second["label"], strict=True))
+    assert [labels[id] for id in first["id"].iloc[-5:]] == first["label"].iloc[-5:].tolist()
+
+
+@pytest.mark.parametrize("other", [{"seed": 8}, {"clip": True}])
+def test_other_pure_noise_has_another_id(other: dict[str, object], image_set: ImageSet) -> None:
+    selection = replace(SELECTION, pure_noise=5)
+    first, second = (images(select(image_set, chosen).iloc[-5:]) for chosen in (selection, replace(selection, **other)))
+    assert not first.keys() & second.keys()
+    assert not set(first.values()) & set(second.values())
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -133,6 +172,10 @@ def test_clipped_images_stay_in_the_grey_range(image_set: ImageSet) -> None:
             )
             for sigma in (-0.5, float("nan"), float("inf"))
         ],
+        (
+            {"per_class": 1, "pure_noise": -1},
+            "expected 0 or more samples of pure noise, got pure_noise=-1; raise it",
+        ),
     ],
 )
 def test_an_impossible_selection_is_refused(settings, message: str) -> None:

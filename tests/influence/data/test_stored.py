@@ -14,8 +14,8 @@ from influence.samples import without_inputs
 
 @pytest.fixture
 def samples(image_set: ImageSet) -> pd.DataFrame:
-    """Free and clipped noise on the same images."""
-    first = Selection(per_class=2, seed=3, sigmas=[0.0, 0.5, 1.0])
+    """Free and clipped noise on the same images, and alone."""
+    first = Selection(per_class=2, seed=3, sigmas=[0.0, 0.5, 1.0], pure_noise=2)
     second = replace(first, draws=[1], clip=True, sigmas=[1.0])
     return pd.concat([select(image_set, first), select(image_set, second)], ignore_index=True)
 
@@ -34,7 +34,7 @@ def test_each_source_is_stored_once(samples: pd.DataFrame, image_set: ImageSet, 
     assert [path.name for path in tmp_path.iterdir()] == ["samples.npz"]
     with np.load(tmp_path / "samples.npz") as arrays:
         assert arrays["pixels"].dtype == np.uint8
-        assert sorted(arrays["source"]) == sorted(set(samples["source"]))
+        assert sorted(arrays["source"]) == sorted(set(samples["source"][samples["group"] != "pure noise"]))
         assert len(arrays["pixels"]) == 8 < len(samples)
 
 
@@ -45,6 +45,13 @@ def test_part_of_the_table_can_be_loaded_in_any_order(
     part = samples.iloc[[9, 2, 30]]
     loaded = load_images(tmp_path / "samples.npz", part.drop(columns="image"))
     np.testing.assert_array_equal(np.stack(list(loaded["image"])), np.stack(list(part["image"])))
+
+
+def test_pure_noise_alone_comes_back(samples: pd.DataFrame, image_set: ImageSet, tmp_path: Path) -> None:
+    noise = samples[samples["group"] == "pure noise"]
+    save_images(tmp_path / "samples.npz", noise, image_set)
+    loaded = load_images(tmp_path / "samples.npz", noise.drop(columns="image"))
+    np.testing.assert_array_equal(np.stack(list(loaded["image"])), np.stack(list(noise["image"])), strict=True)
 
 
 def test_a_torn_file_is_named(samples: pd.DataFrame, image_set: ImageSet, tmp_path: Path) -> None:

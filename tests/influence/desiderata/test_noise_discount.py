@@ -2,8 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from influence.desiderata import UndefinedError
+from influence.desiderata import UndefinedError, score
 from influence.desiderata.noise_discount import noise_discount, noise_discount_p
+from influence.matrix import InfluenceMatrix
 from tests.influence.desiderata.matrices import images, matrix_of, shuffled
 
 LABELS = np.arange(20) % 4
@@ -52,6 +53,39 @@ def test_p_exchanges_the_rows_of_a_source() -> None:
     probes = images([0, 0, 0, 0], sigmas=[0.0, 1.0])
     gain_PT = np.vstack([np.full((4, 4), 2.0), np.full((4, 4), 1.0)])
     assert noise_discount_p(matrix_of(gain_PT, probes, images([0] * 4)), np.random.default_rng(0), sigma=1.0) == 2 / 16
+
+
+def seed(number: int, discount: float, self_gain: float = 0.3) -> InfluenceMatrix:
+    """Images of a base model whose noisy probes teach less by a factor."""
+    rng = np.random.default_rng(number)
+    gain_PT = rng.normal(1, 0.5, size=(60, 20))
+    gain_PT[20:] *= discount
+    return matrix_of(gain_PT, images(LABELS, sigmas=[0.0, 0.5, 1.0]), images(LABELS), self_gain=self_gain)
+
+
+@pytest.mark.parametrize(("discount", "verdict"), [(0.2, "satisfied"), (0.8, "undecided"), (1.0, "violated")])
+def test_over_seeds_it_is_judged_at_sigma_1(discount: float, verdict: str) -> None:
+    table = score([seed(number, discount) for number in range(8)], ["noise_discount"])
+    assert list(table["condition"]) == ["sigma=0.5", "sigma=1"]
+    assert list(table["verdict"]) == ["diagnostic", verdict]
+    assert table["threshold"].iloc[1] == 0.8
+
+
+def test_at_another_step_size_it_is_not_judged() -> None:
+    table = score([seed(number, 0.2, self_gain=1.0) for number in range(8)], ["noise_discount"])
+    assert table["verdict"].iloc[1] == "descriptive"
+    assert "median self-gain 1, judged at 0.3" in table["note"].iloc[1]
+
+
+def test_kinds_of_noise_by_hand() -> None:
+    # Two texts of one class and their copies with typos and in capitals, read on two other texts of the class.
+    kinds = ["", "", "typos", "typos", "case", "case"]
+    probes = images([0, 0], sigmas=[0.0, 0.5, 1.0]).assign(noise=kinds).drop(columns="draw")
+    probes["sigma"] = np.where(probes["noise"] == "", 0.0, 1.0)
+    gain_PT = [[4, 2], [6, 4], [1, 1], [4, 2], [8, 8], [8, 8]]
+    matrix = matrix_of(gain_PT, probes, images([0, 0], prefix="t").assign(noise=""))
+    assert noise_discount(matrix, noise="typos").value == pytest.approx((1 + 1 + 4 + 2) / (4 + 2 + 6 + 4))
+    assert noise_discount(matrix, noise="case").value == pytest.approx(4 * 8 / 16)
 
 
 def test_scale_and_order_do_not_matter() -> None:

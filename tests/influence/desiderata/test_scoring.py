@@ -19,10 +19,12 @@ from tests.influence.desiderata.matrices import images, language, matrix_of, sam
 
 OF_TEXTS = ["premise_gate", "paraphrase_transfer", "reversal_gap", "negation_leak", "word_variance"]
 OF_IMAGES = ["class_block", "class_block_beyond_softmax", "class_pair_rank", "noise_discount"]
-OF_IMAGES += ["selectivity", "selectivity_per_headroom", "invariance"]
+OF_IMAGES += ["selectivity", "selectivity_per_headroom", "invariance", "pure_noise"]
+OF_OTHERS = [*OF_TEXTS, "pure_noise"]  # than `image_matrix`, which has no pure noise
 
-COLUMNS = ["desideratum", "score", "condition", "value", "low", "high", "p", "n", "unit_of_n"]
-COLUMNS += ["verdict", "unit", "better", "note"]
+COMPARED = ["desideratum", "score", "condition", "value", "low", "high", "low_bca", "high_bca", "p", "n", "unit_of_n"]
+COMPARED += ["unit", "better"]
+COLUMNS = [*COMPARED, "threshold", "p_good", "p_bad", "p_holm", "p_no_effect", "verdict", "note"]
 
 
 def image_matrix(seed: int = 0, scale: float = 1.0) -> InfluenceMatrix:
@@ -54,8 +56,8 @@ def row(frame: pd.DataFrame, name: str) -> Any:
 def test_every_score_has_a_row_with_all_columns() -> None:
     frame = score(image_matrix())
     assert list(frame.columns) == COLUMNS
-    assert list(dict.fromkeys(frame["score"])) == [name for name in SCORES if name not in OF_TEXTS]
-    assert (frame["verdict"] == "descriptive").all()
+    assert list(dict.fromkeys(frame["score"])) == [name for name in SCORES if name not in OF_OTHERS]
+    assert set(frame["verdict"]) == {"diagnostic", "descriptive"}
     assert (frame["unit_of_n"] == "sources").all()
     assert (frame["n"] == 10).all()
     # All are defined but the pair 2 -> 9, which two classes do not have.
@@ -209,7 +211,7 @@ def test_no_interval_where_leaving_out_a_source_leaves_no_value() -> None:
 
 
 def test_order_of_samples_and_scale_do_not_matter() -> None:
-    names = [name for name, spec in SCORES.items() if "{readout}" not in spec.unit and name not in OF_TEXTS]
+    names = [name for name, spec in SCORES.items() if "{readout}" not in spec.unit and name not in OF_OTHERS]
     numbers = ["value", "low", "high"]
     expected = score(image_matrix(), names)[numbers].to_numpy()
     assert score(shuffled(image_matrix()), names)[numbers].to_numpy() == pytest.approx(expected, nan_ok=True)

@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from influence.desiderata import UndefinedError
+from influence.desiderata import UndefinedError, score
 from influence.desiderata.selectivity import selectivity, selectivity_p
 from influence.matrix import InfluenceMatrix
 from tests.influence.desiderata.matrices import images, matrix_of, samples, shuffled
@@ -78,6 +78,22 @@ def test_planted_selectivity_is_found_and_none_is_not() -> None:
     planted = matrix_of(noise_NN + np.where(~noisy_N[:, None] & noisy_N, 0.8, 0), table)
     assert selectivity_p(planted, rng, sigma=1.0, per_headroom=False) < 0.01
     assert selectivity_p(matrix_of(noise_NN, table), rng, sigma=1.0, per_headroom=False) > 0.05
+
+
+@pytest.mark.parametrize(("one_way", "verdict"), [(0.8, "satisfied"), (0.0, "violated")])
+def test_over_seeds_both_are_judged_at_sigma_1(one_way: float, verdict: str) -> None:
+    table = images(LABELS, sigmas=[0.0, 0.5, 1.0])
+    noisy_N = (table["sigma"] > 0).to_numpy()
+    matrices = []
+    for seed in range(8):
+        gain_NN = np.random.default_rng(seed).uniform(0.5, 1.5, size=(48, 48))
+        gain_NN = (gain_NN + gain_NN.T) * np.where(noisy_N[:, None] & ~noisy_N, 1 - one_way, 1)
+        matrices.append(matrix_of(gain_NN, table, self_gain=0.3))
+    found = score(matrices, ["selectivity"])
+    assert list(found["score"]) == ["selectivity"] * 2 + ["selectivity_per_headroom"] * 2
+    assert list(found["condition"]) == ["sigma=0.5", "sigma=1"] * 2
+    assert list(found["verdict"]) == ["diagnostic", verdict] * 2
+    assert set(found["threshold"].dropna()) == {0.1}
 
 
 def test_scale_and_order_do_not_matter() -> None:

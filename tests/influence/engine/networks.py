@@ -90,11 +90,14 @@ def totals(network: nn.Module, rows: Sequence[Sequence[int]]) -> Tensor:
 
 
 def learned_alone(
-    network: nn.Module, steps: Sequence[Sequence[Sequence[int]]], **options: float
+    network: nn.Module,
+    steps: Sequence[Sequence[Sequence[int]]],
+    kind: type[torch.optim.Optimizer] = torch.optim.SGD,
+    **options: float,
 ) -> tuple[nn.Module, list[float]]:
     """A copy after one optimiser step on each list of statements, and the losses."""
     copied, losses = copy.deepcopy(network), []
-    optimizer = torch.optim.SGD(copied.parameters(), **options)
+    optimizer = kind(copied.parameters(), **options)
     for statements in steps:
         optimizer.zero_grad()
         loss = sum(-log_probs(copied, row).mean() for row in statements)
