@@ -126,15 +126,16 @@ def _notes(shown: pd.DataFrame, undefined: pd.DataFrame, described: pd.DataFrame
     for estimator, part in shown.groupby("estimator", sort=False):
         counts = part.drop_duplicates("row")["overall"].value_counts()
         said = ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS if verdict in counts)
-        yield f"{estimator}: {said}; {part['p_good'].notna().sum()} scores are judged together."
+        judged = part["p_good"].notna().sum()
+        yield f"{estimator}: {said}" + (f"; {judged} scores are judged together." if judged else ".")
     for verdict in (VOID, DESCRIPTIVE):
         part = shown[shown["verdict"] == verdict]
         reason = part["note"].str.extract(f"{verdict}: ([^;]*)", expand=False)
         for why, rows in part.groupby(reason, sort=False):
-            cells = ", ".join(
-                f"{row} by {' and '.join(some['estimator'].unique())}" for row, some in rows.groupby("row", sort=False)
-            )
-            yield f"{verdict.capitalize()}, {cells}: {why}."
+            by = rows.groupby("row", sort=False)["estimator"].unique()
+            everyone = shown["estimator"].nunique()
+            cells = [row + (f" by {' and '.join(some)}" if len(some) < everyone else "") for row, some in by.items()]
+            yield f"{verdict.capitalize()}, {', '.join(cells)}: {why}."
     for what, table in {"Undefined": undefined, "Judged in another domain, here only described": described}.items():
         if len(table):
             scores = ", ".join(

@@ -102,7 +102,7 @@ def _cells(matrix: InfluenceMatrix, *, beyond_softmax: bool) -> _Cells:
         gain_NN=gain_NN,
         used_NN=used_NN,
         same_NN=same_NN,
-        control_NN=softmax_coupling(label_N, _probabilities(samples)) if beyond_softmax else None,
+        control_NN=softmax_coupling(label_N, probabilities(samples)) if beyond_softmax else None,
         source_N=source(samples),
         median_self_gain=float(np.median(matrix.self_gain)),
     )
@@ -111,11 +111,12 @@ def _cells(matrix: InfluenceMatrix, *, beyond_softmax: bool) -> _Cells:
     return cells
 
 
-def _probabilities(samples: pd.DataFrame) -> Array:
+def probabilities(samples: pd.DataFrame) -> Float64[Array, "N C"]:
+    """Class probabilities of each sample under the base model."""
     names = list(itertools.takewhile(lambda name: name in samples, map("prob_{}".format, itertools.count())))
     if not names:
         column(samples, "prob_0")
-    return samples[names].to_numpy(float)
+    return samples[names].to_numpy(np.float64)
 
 
 SCORES = tuple(

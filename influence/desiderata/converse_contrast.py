@@ -3,7 +3,7 @@
 import numpy as np
 
 from influence.desiderata.items import World
-from influence.desiderata.spec import Ratio, Score, UndefinedError
+from influence.desiderata.spec import NotApplicableError, Ratio, Score, UndefinedError
 from influence.matrix import InfluenceMatrix
 
 
@@ -23,12 +23,12 @@ def converse_contrast(matrix: InfluenceMatrix) -> Ratio:
         Numerator and denominator, means over the world's pairs, in the unit of the readout.
 
     Raises:
-        UndefinedError: the premises are several statements, there is no such pair, or the premises or the neutral
-            item were not learned.
+        NotApplicableError: the premises are several statements.
+        UndefinedError: there is no such pair, or the premises or the neutral item were not learned.
     """
     world = World.of(matrix)
     if world.premises in world.items.index and "\n" in world.text(world.premises):
-        raise UndefinedError(f"expected premises of one statement, got {world.premises!r}")
+        raise NotApplicableError(f"expected premises of one statement, got {world.premises!r}")
     pairs = [
         (e, converse)
         for e, converse in world.pairs("converse")

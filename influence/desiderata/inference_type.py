@@ -52,11 +52,14 @@ def _type(world: World, item: str) -> str:
 
 
 def _found(types: Sequence[str]) -> Callable[[Sequence[InfluenceMatrix]], list[Condition]]:
-    """Of these types those that the units have; the first, for the reason, where they have none."""
+    """Of these types those that the first unit has; the first type, for the reason, where it has none."""
 
     def conditions(units: Sequence[InfluenceMatrix]) -> list[Condition]:
-        worlds = [World.of(unit) for unit in units if "item" in unit.targets]
-        found = {_type(world, item) for world in worlds for item in world.column}
+        try:
+            world = World.of(units[0])
+        except UndefinedError:
+            return [{"type": types[0]}]
+        found = {_type(world, item) for item in world.column}
         return [{"type": type} for type in types if type in found] or [{"type": types[0]}]
 
     return conditions

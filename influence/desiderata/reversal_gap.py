@@ -3,7 +3,7 @@
 import numpy as np
 
 from influence.desiderata.items import World
-from influence.desiderata.spec import Ratio, Score, UndefinedError
+from influence.desiderata.spec import Criterion, Ratio, Score, UndefinedError
 from influence.matrix import InfluenceMatrix
 
 
@@ -52,6 +52,7 @@ SCORES = (
         name="reversal_gap",
         desideratum="ontology",
         better="higher",
+        criterion=Criterion(threshold=0.25),
         measure=reversal_gap,
         null=0.0,
         smooth=False,

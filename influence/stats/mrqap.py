@@ -66,10 +66,7 @@ class Mrqap:
             return float(along / np.sqrt(free)) if free > COLLINEAR * total else 0.0
 
         drawn_K = np.array(
-            [
-                correlation(self.regressor_NN.take(order_N, 0).take(order_N, 1))
-                for order_N in permutations.order_KN
-            ]
+            [correlation(self.regressor_NN.take(order_N, 0).take(order_N, 1)) for order_N in permutations.order_KN]
         )
         return permutation_p(correlation(self.regressor_NN), drawn_K, exact=permutations.exact)
 
@@ -92,7 +89,7 @@ def mrqap(
     response_NN, regressor_NN, *rest = without_effects(plain_KNN, used_NN)
     # Of controls of norm 1 the effects leave 0 to 1, which tells rounding from substance.
     scaled = [left / (np.linalg.norm(plain) or 1.0) for left, plain in zip(rest, plain_KNN[2:], strict=True)]
-    _, singular, basis = np.linalg.svd(np.array(scaled).reshape(len(scaled), -1), full_matrices=False)
+    _, singular, basis = np.linalg.svd(np.array(scaled).reshape(len(scaled), used_NN.size), full_matrices=False)
     control_KNN = basis[singular > COLLINEAR].reshape(-1, *used_NN.shape)
 
     def free(value_NN: Array) -> Array:

@@ -1,0 +1,186 @@
+"""Semantics: does influence fall with distance of meaning, beyond what softmax and common words alone do.
+
+Distances come from outside the measured network: sample tables carry coordinates `embed_0`, `embed_1`, ...
+"""
+
+import itertools
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float64
+from scipy import stats
+from scipy.spatial.distance import cdist
+
+from influence.arrays import Array
+from influence.desiderata.cells import clean_part, column, source, square
+from influence.desiderata.class_block import probabilities, softmax_coupling
+from influence.desiderata.spec import Criterion, Ratio, Score, UndefinedError
+from influence.matrix import InfluenceMatrix
+from influence.stats.mrqap import Mrqap, mrqap
+from influence.stats.permutation import Permutations, joint_permutation_p, joint_permutations
+
+MIN_SELF_GAIN = 0.05
+"""Samples that teach themselves less, in median self-gains, have no normalised gains."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Cells:
+    """Clean samples that are probe and target: normalised gains, distances, and the cells that count."""
+
+    gain_NN: Float64[Array, "N N"]
+    distance_NN: Float64[Array, "N N"]
+    controls: tuple[Float64[Array, "N N"], ...]
+    used_NN: Bool[Array, "N N"]
+    source_N: Array
+    kind_N: Array
+
+    def permutations(self, generator: np.random.Generator) -> Permutations:
+        """Orders inside a label, which map cells that count onto cells that count."""
+        return joint_permutations(self.source_N, generator, kind_N=self.kind_N)
+
+
+def semantic_slope(matrix: InfluenceMatrix, *, same_label: bool, controlled: bool) -> Ratio:
+    """beta1 of Mn_ij = a_i + b_j + beta1 z(d_ij) + beta2 C_ij / sqrt(C_ii C_jj) + beta3 J_ij, by least squares.
+
+    Mn_ij = M_ij / sqrt(M_ii M_jj) of clean samples of other sources, d_ij the Euclidean distance of their embeddings
+    and z(d) its standard score, C the constant-kernel coupling of classifiers (`softmax_coupling`), J the Jaccard
+    overlap of the words of texts, names included. Below 0 where influence falls with distance.
+
+    Args:
+        matrix: with `embed_0`, ... of the samples; probes and targets are the same samples.
+        same_label: read cells of equal labels (of texts without labels: two sentences, or two names), or of others.
+        controlled: whether C and J are in the regression, where there are class probabilities and texts.
+
+    Returns:
+        beta1, in self-gains per standard deviation of distance.
+
+    Raises:
+        UndefinedError: there are no embeddings, too few such cells, or distances that the other terms explain.
+    """
+    return Ratio(_fit(_cells(matrix, same_label=same_label), controlled=controlled).slope)
+
+
+def semantic_slope_p(
+    matrix: InfluenceMatrix, generator: np.random.Generator, *, same_label: bool, controlled: bool
+) -> float:
+    """p-value of beta1 = 0: the residual of d is permuted inside labels (Dekker et al. 2007)."""
+    cells = _cells(matrix, same_label=same_label)
+    return _fit(cells, controlled=controlled).permutation_p(cells.permutations(generator))
+
+
+def semantic_rank(matrix: InfluenceMatrix) -> Ratio:
+    """-Spearman's rank correlation of Mn and d over cells of equal labels: 1 where influence falls with distance."""
+    gain_C, distance_C = _ranks(_cells(matrix, same_label=True))
+    return Ratio(-float(np.corrcoef(gain_C, distance_C)[0, 1]))
+
+
+def semantic_rank_p(matrix: InfluenceMatrix, generator: np.random.Generator) -> float:
+    """p-value of no correlation: samples are permuted inside labels."""
+    cells = _cells(matrix, same_label=True)
+    ranked = []
+    for rank_C in _ranks(cells):
+        rank_NN = np.zeros(cells.used_NN.shape)
+        rank_NN[cells.used_NN] = (rank_C - rank_C.mean()) / np.linalg.norm(rank_C - rank_C.mean())
+        ranked.append(rank_NN)
+    return joint_permutation_p(ranked[0], ranked[1], cells.permutations(generator))
+
+
+def _cells(matrix: InfluenceMatrix, *, same_label: bool) -> _Cells:
+    matrix = clean_part(matrix)
+    embed_ND = _embedding(matrix.probes)
+    gain_NN, used_NN = square(matrix)
+    samples = matrix.probes
+    if len(gain_NN) < len(samples):
+        raise UndefinedError("expected samples of one statement and one noise draw, got others among them")
+    self_gain_N = matrix.self_gain
+    known_N = self_gain_N > MIN_SELF_GAIN * np.median(self_gain_N)
+    label_N = _labels(samples)
+    same_NN = label_N[:, None] == label_N
+    used_NN = used_NN & known_N[:, None] & known_N & (same_NN if same_label else ~same_NN)
+    if used_NN.sum() < 3:
+        kind = "equal" if same_label else "different"
+        raise UndefinedError(f"expected at least 3 cells of {kind} labels, got {int(used_NN.sum())}")
+    root_N = np.sqrt(np.where(known_N, self_gain_N, 1.0))
+    return _Cells(
+        gain_NN=np.where(used_NN, gain_NN, 0.0) / np.outer(root_N, root_N),
+        distance_NN=cdist(embed_ND, embed_ND),
+        controls=tuple(_controls(samples)),
+        used_NN=used_NN,
+        source_N=source(samples),
+        kind_N=pd.factorize(pd.Series(zip(label_N, known_N, strict=True)))[0],
+    )
+
+
+def _fit(cells: _Cells, *, controlled: bool) -> Mrqap:
+    distance_C = cells.distance_NN[cells.used_NN]
+    if np.ptp(distance_C) == 0:
+        raise UndefinedError("expected samples at different distances, got all at one")
+    z_NN = (cells.distance_NN - distance_C.mean()) / distance_C.std()
+    fit = mrqap(cells.gain_NN, z_NN, cells.controls if controlled else (), cells.used_NN)
+    if not fit.identified:
+        raise UndefinedError("expected distances that rows, columns and controls do not explain, got ones that they do")
+    return fit
+
+
+def _ranks(cells: _Cells) -> tuple[Array, Array]:
+    gain_C, distance_C = cells.gain_NN[cells.used_NN], cells.distance_NN[cells.used_NN]
+    if np.ptp(gain_C) == 0 or np.ptp(distance_C) == 0:
+        raise UndefinedError("expected gains and distances that differ, got all alike")
+    return stats.rankdata(gain_C), stats.rankdata(distance_C)
+
+
+def _embedding(samples: pd.DataFrame) -> Float64[Array, "N D"]:
+    names = list(itertools.takewhile(lambda name: name in samples, map("embed_{}".format, itertools.count())))
+    if not names:
+        column(samples, "embed_0")
+    return samples[names].to_numpy(np.float64)
+
+
+def _labels(samples: pd.DataFrame) -> Array:
+    """Labels; of texts without them whether they are a sentence or a bare name."""
+    if "label" in samples:
+        return np.asarray(samples["label"])
+    return np.asarray(samples["role"] == "name") if "role" in samples else np.zeros(len(samples))
+
+
+def _controls(samples: pd.DataFrame) -> list[Array]:
+    controls = []
+    if {"label", "prob_0"} <= set(samples):
+        coupling_NN = softmax_coupling(np.asarray(samples["label"]), probabilities(samples))
+        size_N = np.sqrt(coupling_NN.diagonal())
+        # A sample that the network is certain of couples with none; rounding must not divide by 0.
+        controls.append(coupling_NN / np.maximum(np.outer(size_N, size_N), np.finfo(float).tiny))
+    if "text" in samples:
+        words = [set(text.lower().split()) for text in samples["text"]]
+        controls.append(np.array([[len(one & other) / len(one | other) for other in words] for one in words]))
+    return controls
+
+
+def _slope(name: str, *, same_label: bool = True, controlled: bool = True, criterion: Criterion | None = None) -> Score:
+    return Score(
+        name=name,
+        desideratum="semantics",
+        unit="self-gains",
+        better="lower",
+        measure=partial(semantic_slope, same_label=same_label, controlled=controlled),
+        test=partial(semantic_slope_p, same_label=same_label, controlled=controlled),
+        null=0.0,
+        criterion=criterion,
+    )
+
+
+SCORES = (
+    _slope("semantic_slope", criterion=Criterion(threshold=0.0)),
+    _slope("semantic_slope_uncontrolled", controlled=False),
+    _slope("semantic_slope_between_labels", same_label=False),
+    Score(
+        name="semantic_rank",
+        desideratum="semantics",
+        better="higher",
+        measure=semantic_rank,
+        test=semantic_rank_p,
+        null=0.0,
+    ),
+)

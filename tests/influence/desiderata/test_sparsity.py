@@ -1,0 +1,106 @@
+import json
+import math
+
+import numpy as np
+import pytest
+
+from influence.desiderata import score
+from influence.desiderata.sparsity import MEASURES, half_normal, relatedness_auc, unrelated_influence
+from influence.desiderata.spec import NotApplicableError, UndefinedError
+from influence.matrix import InfluenceMatrix
+from tests.influence.desiderata.matrices import images, language, matrix_of
+
+SCORES = list(MEASURES)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "gini", "hoyer", "treves_rolls", "participation"),
+    [
+        ([1, 1, 1, 1], 0, 0, 0, 4),  # all alike
+        ([0, 0, 0, 5], 3 / 4, 1, 1, 1),  # one is all
+        # sum (2k - 5) x_k = -0 - 1 + 1 + 3 * 2 = 6 over 4 * 4; l1 = 4, l2^2 = 6; a = 1 / (6/4) = 2/3, (1/3) / (3/4)
+        ([2, 0, 1, 1], 6 / 16, 2 - 4 / math.sqrt(6), 4 / 9, 16 / 6),
+    ],
+)
+def test_measures_by_hand(sizes: list[float], gini: float, hoyer: float, treves_rolls: float, participation: float):
+    expected = {"gini": gini, "hoyer": hoyer, "treves_rolls": treves_rolls, "participation": participation}
+    for name, value in expected.items():
+        for scale in (1, 1e-3):
+            assert MEASURES[name](scale * np.array([sizes], float))[0] == pytest.approx(value, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("count", "references"),
+    # The table of the scores' definition; in the limit sqrt 2 - 1, 1 - sqrt(2/pi) for Hoyer, 1 - 2/pi, 2/pi.
+    [
+        (11, (0.384, 0.265, 0.366, 0.668 * 11)),
+        (149, (0.412, 0.219, 0.363, 0.639 * 149)),
+        (2000, (math.sqrt(2) - 1, (1 - math.sqrt(2 / math.pi)), 1 - 2 / math.pi, 2 / math.pi * 2000)),
+    ],
+)
+def test_half_normal_references(count: int, references: tuple[float, ...]) -> None:
+    tolerance = {11: 0.004, 149: 0.001, 2000: 0.006}[count]  # the first row's references are rounded up
+    for name, reference in zip(SCORES, references, strict=True):
+        size = count if name == "participation" else 1
+        assert half_normal(name, count) / size == pytest.approx(reference / size, abs=tolerance)
+
+
+def test_rows_of_a_matrix_are_of_other_sources() -> None:
+    gain_NN = np.array([[9.0, 1, -1, 1], [2, 9, 2, 2], [0, 0, 9, 4], [1, -1, 1, 9]])
+    table = score(matrix_of(gain_NN, images([0, 0, 1, 1])), ["sparsity"]).set_index("score")
+    # Rows of three: alike, alike, one is all, alike. Gini 0, 0, 2/3, 0.
+    assert table.loc["gini", "value"] == pytest.approx(2 / 3 / 4)
+    assert table.loc["participation", "value"] == pytest.approx((3 + 3 + 1 + 3) / 4)
+    assert table.loc["gini_of_half_normal", "value"] == half_normal("gini", 3)
+    assert table.loc["unrelated_influence", "note"].startswith("undefined: expected a column 'role'")
+
+
+def test_a_row_that_teaches_nothing_is_undefined() -> None:
+    gain_NN = np.eye(4)
+    gain_NN[0, 1] = 1
+    found = score(matrix_of(gain_NN, images([0, 0, 1, 1])), ["gini"]).iloc[0]
+    assert found["note"] == "undefined: expected probes that teach others something, got one that teaches nothing"
+
+
+def world(related: float, nonce: float, natural: float, self_gain: float = 2.0) -> InfluenceMatrix:
+    """A world of taxonomy in which gains depend on what a statement shares with the probe alone."""
+    matrix = language("taxonomy", {})
+    names = [{slot for slot, *_ in json.loads(spans)} for spans in matrix.probes["spans"]]
+    shared_NN = np.array([[bool(one & other) for other in names] for one in names])
+    is_natural_N = matrix.probes["role"].to_numpy() == "unrelated_natural"
+    gain_NN = np.where(shared_NN, -related, np.where(is_natural_N, natural, nonce))
+    np.fill_diagonal(gain_NN, self_gain)
+    return matrix_of(gain_NN, matrix.probes, self_gain=self_gain)
+
+
+@pytest.mark.parametrize(
+    ("related", "nonce", "natural", "influence", "auc"),
+    [
+        (1.0, 0.2, 0.1, (0.2 + 0.1) / 2 / 2, 1.0),  # medians averaged over the kinds, over a self-gain of 2
+        (1.0, 0.0, 0.0, 0.0, 1.0),  # the best
+        (0.1, 0.2, 0.3, 0.125, 0.0),  # the worst
+        (0.3, 0.3, 0.3, 0.15, 0.5),  # a learner that tells nothing apart: all ties
+    ],
+)
+def test_unrelated_by_hand(related: float, nonce: float, natural: float, influence: float, auc: float) -> None:
+    matrix = world(related, nonce, natural)
+    assert unrelated_influence(matrix).value == pytest.approx(influence)
+    assert relatedness_auc(matrix).value == pytest.approx(auc)
+
+
+def test_units_do_not_matter() -> None:
+    matrix, scaled = world(1.0, 0.4, 0.2), world(1e-3, 0.4e-3, 0.2e-3, self_gain=2e-3)
+    for measure in (unrelated_influence, relatedness_auc):
+        assert measure(scaled).value == pytest.approx(measure(matrix).value)
+
+
+def test_what_has_no_unrelated_statements_is_said() -> None:
+    with pytest.raises(NotApplicableError, match="expected a column 'role' of the samples, got id, label"):
+        unrelated_influence(matrix_of(np.ones((2, 2)), images([0, 1])))
+    matrix = world(1.0, 0.4, 0.2)
+    related = matrix.probes["role"].isin(["p1", "p2", "entailed"]).to_numpy()
+    with pytest.raises(NotApplicableError, match="expected targets of role unrelated_nonce, parallel or unrelated_nat"):
+        relatedness_auc(matrix.select(probes=related, targets=related))
+    alone = matrix.probes["role"].isin(["p1", "unrelated_natural"]).to_numpy()
+    with pytest.raises(UndefinedError, match="expected statements with a name in common, got none"):
+        relatedness_auc(matrix.select(probes=alone, targets=alone))
