@@ -164,8 +164,9 @@ def _domain_samples(config: DomainConfig, token_ids: TokenIds | None) -> tuple[p
     }
     if isinstance(config, ChainsConfig):
         return chains(templates(config), length=config.length, broken=config.broken, **names)
-    table = worlds(templates(config), **names)
-    return table, table
+    targets = worlds(templates(config), **names)
+    probes = targets if config.probes is None else targets[targets["item"].isin(config.probes)].reset_index(drop=True)
+    return probes, targets
 
 
 def _noun_samples(config: NounsConfig) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -185,11 +186,21 @@ def templates(config: DomainConfig) -> Domain:
     """The language domain.
 
     Raises:
-        ValueError: there is none of that name, its file is no domain, or it makes no chains where these are wanted.
+        ValueError: there is none of that name, its file is no domain, it lacks an item that is to be learned, or it
+            makes no chains where these are wanted.
     """
     domain = domains.find(config.domain, Path(config.folder))
     if isinstance(config, ChainsConfig):
+        if config.probes is not None:
+            raise ValueError(
+                f"expected data.probes=null for chains, whose pairings are learned, got {', '.join(config.probes)}; "
+                "remove it"
+            )
         crossed(domain, length=config.length)
+    items = [item.id for item in domain.items]
+    for probe in config.probes or ():
+        if probe not in items:
+            raise ValueError(f"expected data.probes among {', '.join(items)}, got {probe!r}; correct it")
     return domain
 
 

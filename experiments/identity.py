@@ -43,6 +43,10 @@ def _data(cfg: DictConfig) -> Any:
     settings = _plain(cfg.data)
     folder = settings.pop("folder", None)  # a frozen run has none
     if "worlds" in settings:
+        if settings.get("probes") is None:
+            settings.pop("probes", None)  # a run on all items is that of before there was a choice
+        else:
+            settings["probes"] = sorted(set(settings["probes"]))
         file = Path(folder or FOLDER) / f"{settings['domain']}.yaml" if "domain" in settings else LEXICON
         settings["content"] = sha256(file) if file.exists() else None
     return settings

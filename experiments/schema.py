@@ -108,12 +108,13 @@ class ImagesConfig:
 
 @dataclass(kw_only=True)
 class DomainConfig:
-    """Worlds of a language domain: every item of each is a probe and a target."""
+    """Worlds of a language domain: every item of each is a target, and a probe unless `probes` names some."""
 
     domain: str = MISSING  # name of a file of the folder, without .yaml
     worlds: int = 10
     style: Style = Style.paper
     seed: int = 0  # of the names
+    probes: list[str] | None = None  # items that are learned; every one
     folder: str = str(REPOSITORY / "conf" / "domain")
 
 

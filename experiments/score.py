@@ -40,7 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         for module in options.modules:
             _import(module)
-        score_runs(find_runs(options.folders), names=options.scores, seed=options.seed, out=options.out)
+        # Of `outputs/published/*` some hold no run: the figures, the weights.
+        folders = [path for path in options.folders if not path.is_dir() or any(path.glob("**/matrix.json"))]
+        score_runs(find_runs(folders or options.folders), names=options.scores, seed=options.seed, out=options.out)
     except (FileNotFoundError, ValueError) as error:
         sys.exit(f"score: {error}")
 

@@ -134,29 +134,33 @@ def _clip(gain_PT: Array) -> float:
 
 def _draw(rows: Sequence[Sequence[Panel | None]], matrices: Sequence[InfluenceMatrix], stem: Path) -> list[Path]:
     """Panels of one domain with its statements as labels, and their numbers."""
-    tables = [_labelled(matrix) for matrix in matrices]
-    if any(not table.equals(tables[0]) for table in tables):
+    worlds = [next(matrix.worlds()) for matrix in matrices]
+    tables = [[_labelled(items) for items in (world.probes, world.targets)] for world in worlds]
+    probes, targets = tables[0]
+    if not all(one.equals(probes) and other.equals(targets) for one, other in tables):
         raise ValueError(f"expected runs of one domain to draw side by side in {stem.parent}, got several")
-    probes = tables[0]
-    premises = probes["text"][probes["item"] == probes["premises"]].iloc[0]
-    figure = statement_figure(rows, probes, probes, premises=premises, unit=matrices[0].readout["unit"])
+    premises = targets["text"][targets["item"] == targets["premises"]].iloc[0]
+    figure = statement_figure(rows, probes, targets, premises=premises, unit=matrices[0].readout["unit"])
     panels = [panel for row in rows for panel in row if panel is not None]
-    return save_figure(figure, stem, {"items": probes["item"].to_numpy(str), **_numbers(panels)})
+    items = {"probes": probes["item"].to_numpy(str), "targets": targets["item"].to_numpy(str)}
+    return save_figure(figure, stem, {**items, **_numbers(panels)})
 
 
 def _numbers(panels: Sequence[Panel]) -> dict[str, Array]:
     return {f"{number}, {panel.title}": panel.gain_PT for number, panel in enumerate(panels, start=1)}
 
 
-def _labelled(matrix: InfluenceMatrix) -> pd.DataFrame:
-    """The items of one world, their names replaced by the slots."""
-    items = next(matrix.worlds()).probes
-    texts = [unfilled(text, json.loads(spans)) for text, spans in zip(items["text"], items["spans"], strict=True)]
+def _labelled(items: pd.DataFrame) -> pd.DataFrame:
+    """Items of one world, their names replaced by the slots."""
+    texts = [
+        unfilled(text, [(slot, start, stop) for slot, start, stop in json.loads(spans)])
+        for text, spans in zip(items["text"], items["spans"], strict=True)
+    ]
     return items.assign(text=texts)[["item", "text", "premises", "expected", "desideratum"]].reset_index(drop=True)
 
 
 def _draw_nouns(matrices: Sequence[InfluenceMatrix], stem: Path) -> list[Path]:
-    """Sentences about nouns, as means over worlds, by noise and category."""
+    """Sentences about nouns, as means over worlds, by noise, category and frame."""
     worlds = [next(matrix.worlds()) for matrix in matrices]
     tables = [[_by_place(samples) for samples in (world.probes, world.targets)] for world in worlds]
     probes, targets = tables[0]
@@ -164,15 +168,21 @@ def _draw_nouns(matrices: Sequence[InfluenceMatrix], stem: Path) -> list[Path]:
         raise ValueError(f"expected runs of equal worlds to draw side by side in {stem.parent}, got others")
     panels = [_panel(matrix) for matrix in matrices]
     figure = matrix_figure([panels], probes, targets, unit=matrices[0].readout["unit"])
-    rows, columns = ((samples["group"] + " " + samples["label"]).to_numpy(str) for samples in (probes, targets))
+    rows, columns = (samples.agg(" ".join, axis=1).str.strip().to_numpy(str) for samples in (probes, targets))
     return save_figure(figure, stem, {"probes": rows, "targets": columns, **_numbers(panels)})
 
 
 def _by_place(samples: pd.DataFrame) -> pd.DataFrame:
-    """Group and label of the samples of a world; its categories, which are not those of the next, by their number."""
-    number_N, categories = pd.factorize(samples["label"])
-    labels = [f"category {number + 1}" if len(categories) > 1 else "" for number in number_N]
-    return pd.DataFrame({"group": list(samples["group"]), "label": labels})
+    """The two coarsest of noise, category and frame that differ in a world, as group and label.
+
+    Categories and frames are numbered, since another world has others.
+    """
+    columns = {"category": "label", "frame": "frame"}
+    numbered = [[f"{name} {number + 1}" for number in pd.factorize(samples[columns[name]])[0]] for name in columns]
+    differing = [level for level in (list(samples["group"]), *numbered) if len(set(level)) > 1]
+    none = [""] * len(samples)
+    levels = [*differing, none, none]
+    return pd.DataFrame({"group": levels[0], "label": levels[1]})
 
 
 def _draw_symmetry(domains: Mapping[str, Mapping[str, InfluenceMatrix]], stem: Path) -> list[Path]:

@@ -61,7 +61,7 @@ class Block:
 
     def save(self, folder: Path) -> None:
         """Write `<folder>/<id>.npz`, atomically."""
-        write_atomically(folder / f"{self.id}.npz", lambda path: np.savez(path, **self._arrays()))
+        write_atomically(folder / f"{self.id}.npz", lambda path: np.savez(path, allow_pickle=False, **self._arrays()))
 
     @classmethod
     def load(cls, folder: Path, id: str) -> Self:
@@ -104,7 +104,7 @@ def pack(folder: Path, target: Path) -> None:
         for id in ids
         for name, array in Block.load(folder / "blocks", id)._arrays().items()
     }
-    write_atomically(target / PACKED, lambda path: np.savez_compressed(path, **arrays))
+    write_atomically(target / PACKED, lambda path: np.savez_compressed(path, allow_pickle=False, **arrays))
 
 
 def _unpack(folder: Path, ids: Sequence[str]) -> list[Block]:

@@ -9,6 +9,7 @@ group           name of its quality or role, e.g. "clean" or "noise 0.5"
 source          id of what the sample was made from; cells of equal source are left out of scores
 sigma           standard deviation of the noise added, 0 for a clean sample; clean ones set the step size;
                 infinite for noise alone
+noise           kind of noise on a text, "" for a clean one
 draw            number of the noise draw; 0 serves as probe and target, further ones for invariance
 text            what a language model reads, one statement a line
 num_statements  lines of the text; samples of one statement set the step size

@@ -68,7 +68,8 @@ def test_before_is_one_reading_for_learned_and_prompted(matrices):
 def test_the_figure_shows_the_mean_of_the_worlds(outputs, matrices):
     with np.load(outputs / "smoke_text" / "figures" / "beside.npz") as data:
         shown = {name: data[name] for name in data}
-    assert list(shown.pop("items")) == list(matrices["prompt"].probes["item"][:NUM_ITEMS])
+    for items in ("probes", "targets"):
+        assert list(shown.pop(items)) == list(matrices["prompt"].probes["item"][:NUM_ITEMS])
     assert [name.split(", ")[1] for name in shown] == ["SGD", "prompted"]
     learned, prompted = shown.values()
     for name, mean in (("finetune", learned), ("prompt", prompted)):

@@ -112,10 +112,11 @@ def test_two_entries_of_the_language_model_measured_again(folder, gemma):
     """From the installed model and the texts, by the plain loop, one target at a time."""
     matrix, config, cells = once_more(folder, 2)
     assert matrix.provenance["identity"]["weights"] == weights_digest(gemma)
-    drawn, _ = build.samples(config, gemma.token_ids)
-    pd.testing.assert_frame_equal(drawn, matrix.probes)
+    probes, targets = build.samples(config, gemma.token_ids)
+    pd.testing.assert_frame_equal(probes, matrix.probes)
+    pd.testing.assert_frame_equal(targets, matrix.targets)
     for i, j in cells:
-        again = measure(gemma, drawn.iloc[[i]], drawn.iloc[[j]], estimator=at_the_same_step(matrix, config))
+        again = measure(gemma, probes.iloc[[i]], targets.iloc[[j]], estimator=at_the_same_step(matrix, config))
         assert again.before[0] == pytest.approx(matrix.before[j], abs=1e-4)
         assert again.gain[0, 0] == pytest.approx(matrix.gain[i, j], abs=2e-3, rel=1e-2)
 

@@ -41,9 +41,11 @@ ROLES = {
     "parallel": Role("orthogonal concept", "none"),  # a premise of the second chain, A' to C'
     "neutral": Role("orthogonal concept", "none"),  # the same names in a relation from which nothing follows
     "paraphrase": Role("syntax invariance", "strongly up"),  # the same in other words
+    "padded": Role("syntax invariance", "up"),  # the same with a neutral word where its negation says not
     "entailed": Role("transitivity", "up"),  # what follows from the premises
     "contradicted": Role("logic", "down"),  # what they exclude
     "converse": Role("ontology", "none"),  # a statement turned round, which does not follow
+    "inverse": Role("logic", "none"),  # a statement negated on both sides, which does not follow
     "control": Role("logic", "none"),  # what would follow if the relation were transitive
     "hedged": Role("uncertainty", "slightly up"),  # what follows, said with doubt
     "unrelated_nonce": Role("orthogonal concept", "none"),  # a statement about other names

@@ -10,6 +10,7 @@ correlation is .96 in the mean of the categories, .91 at least. Two nouns of one
 of two categories 1.22.
 """
 
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +40,9 @@ def lexicon() -> pd.DataFrame:
 def noun_worlds(*, count: int, seed: int, categories: int = 2, per_category: int = 6, frames: int = 2) -> pd.DataFrame:
     """Sentences about nouns of a few categories, world by world.
 
-    No noun is in two worlds while there are others: a world takes the categories that were used least, and the next
-    nouns of each in an order that is drawn anew once it has been gone through. Each category has each frame of the
-    world equally often, so that words in common say nothing about the category. The first worlds are the same however
-    many follow.
+    A world takes the categories that were used least, and the next nouns of each in a random order, which is drawn
+    anew when too few are left: until then no noun is in two worlds. Each category has each frame of the world equally
+    often, so that words in common say nothing about the category. The first worlds are the same however many follow.
 
     Args:
         count: how many worlds.
@@ -61,7 +61,7 @@ def noun_worlds(*, count: int, seed: int, categories: int = 2, per_category: int
         noun, frame     what the text is made of: number of the frame
         text            the sentence
         num_statements  1
-        embed_<d>       embedding of the noun
+        embed_<k>       embedding of the noun
         ==============  =================================================
 
     Raises:
@@ -104,7 +104,7 @@ def _next(nouns: pd.DataFrame, size: int, used: int, seed: int) -> pd.DataFrame:
     return nouns.iloc[order[place * size : (place + 1) * size]]
 
 
-def _sample(world: int, frame: int, noun: dict[str, Any]) -> dict[str, Any]:
+def _sample(world: int, frame: int, noun: Mapping[Hashable, Any]) -> dict[str, Any]:
     return {
         "id": f"nouns-w{world}-{noun['noun']}",
         "world": world,
@@ -113,5 +113,5 @@ def _sample(world: int, frame: int, noun: dict[str, Any]) -> dict[str, Any]:
         "frame": frame,
         "text": FRAMES[frame].format(noun=noun["noun"]),
         "num_statements": 1,
-        **{name: value for name, value in noun.items() if name.startswith("embed_")},
+        **{str(name): value for name, value in noun.items() if name not in ("category", "noun")},
     }

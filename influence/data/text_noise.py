@@ -149,6 +149,8 @@ def _beside(letter: str) -> list[str]:
 def _some(places: Sequence[int], share: float, rng: np.random.Generator) -> list[int]:
     """A share of the places, drawn without repeats, one at least."""
     if not places:
-        raise ValueError("expected statements of two words or more, got one that the noise cannot change; leave it out")
+        raise ValueError(
+            "expected statements of several words with letters, got one that noise cannot change; leave it out"
+        )
     count = max(1, round(share * len(places)))
     return sorted(rng.choice(places, size=count, replace=False).tolist())

@@ -127,14 +127,16 @@ def _notes(shown: pd.DataFrame, undefined: pd.DataFrame, described: pd.DataFrame
         counts = part.drop_duplicates("row")["overall"].value_counts()
         said = ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS if verdict in counts)
         judged = part["p_good"].notna().sum()
-        yield f"{estimator}: {said}" + (f"; {judged} scores are judged together." if judged else ".")
+        yield f"{estimator}: {said}" + (f"; {judged} scores are judged together." if judged > 1 else ".")
     for verdict in (VOID, DESCRIPTIVE):
         part = shown[shown["verdict"] == verdict]
         reason = part["note"].str.extract(f"{verdict}: ([^;]*)", expand=False)
         for why, rows in part.groupby(reason, sort=False):
             by = rows.groupby("row", sort=False)["estimator"].unique()
             everyone = shown["estimator"].nunique()
-            cells = [row + (f" by {' and '.join(some)}" if len(some) < everyone else "") for row, some in by.items()]
+            cells = [
+                str(row) + (f" by {' and '.join(some)}" if len(some) < everyone else "") for row, some in by.items()
+            ]
             yield f"{verdict.capitalize()}, {', '.join(cells)}: {why}."
     for what, table in {"Undefined": undefined, "Judged in another domain, here only described": described}.items():
         if len(table):

@@ -67,7 +67,7 @@ def is_minimal(text: str, other: str) -> bool:
 
 def _names(world: World, item: str) -> list[str]:
     """The slots that an item fills, in alphabetical order."""
-    return sorted(slot for slot, _, _ in json.loads(world.items.at[item, "spans"]))
+    return sorted(slot for slot, _, _ in json.loads(str(world.items.at[item, "spans"])))
 
 
 SCORES = (

@@ -4,6 +4,7 @@ Distances come from outside the measured network: sample tables carry coordinate
 """
 
 import itertools
+import re
 from dataclasses import dataclass
 from functools import partial
 
@@ -14,7 +15,7 @@ from scipy import stats
 from scipy.spatial.distance import cdist
 
 from influence.arrays import Array
-from influence.desiderata.cells import clean_part, column, source, square
+from influence.desiderata.cells import clean_part, column, is_first_draw, is_single, source, square
 from influence.desiderata.class_block import probabilities, softmax_coupling
 from influence.desiderata.spec import Criterion, Ratio, Score, UndefinedError
 from influence.matrix import InfluenceMatrix
@@ -57,7 +58,8 @@ def semantic_slope(matrix: InfluenceMatrix, *, same_label: bool, controlled: boo
         beta1, in self-gains per standard deviation of distance.
 
     Raises:
-        UndefinedError: there are no embeddings, too few such cells, or distances that the other terms explain.
+        UndefinedError: there are no embeddings, too few such cells, a median self-gain of 0 or less, or distances
+            that the other terms explain.
     """
     return Ratio(_fit(_cells(matrix, same_label=same_label), controlled=controlled).slope)
 
@@ -87,15 +89,16 @@ def semantic_rank_p(matrix: InfluenceMatrix, generator: np.random.Generator) -> 
     return joint_permutation_p(ranked[0], ranked[1], cells.permutations(generator))
 
 
+def normalised_share(matrix: InfluenceMatrix) -> Ratio:
+    """Share of the clean samples whose self-gain is large enough to divide by: the others are in no cell."""
+    _, known_N, _ = _samples(matrix)
+    return Ratio(float(known_N.mean()))
+
+
 def _cells(matrix: InfluenceMatrix, *, same_label: bool) -> _Cells:
-    matrix = clean_part(matrix)
-    embed_ND = _embedding(matrix.probes)
-    gain_NN, used_NN = square(matrix)
-    samples = matrix.probes
-    if len(gain_NN) < len(samples):
-        raise UndefinedError("expected samples of one statement and one noise draw, got others among them")
-    self_gain_N = matrix.self_gain
-    known_N = self_gain_N > MIN_SELF_GAIN * np.median(self_gain_N)
+    samples, known_N, self_gain_N = _samples(matrix)
+    gain_NN, used_NN = square(clean_part(matrix))
+    embed_ND = _embedding(samples)
     label_N = _labels(samples)
     same_NN = label_N[:, None] == label_N
     used_NN = used_NN & known_N[:, None] & known_N & (same_NN if same_label else ~same_NN)
@@ -111,6 +114,18 @@ def _cells(matrix: InfluenceMatrix, *, same_label: bool) -> _Cells:
         source_N=source(samples),
         kind_N=pd.factorize(pd.Series(zip(label_N, known_N, strict=True)))[0],
     )
+
+
+def _samples(matrix: InfluenceMatrix) -> tuple[pd.DataFrame, Bool[Array, " N"], Float64[Array, " N"]]:
+    """The samples of `square(clean_part(matrix))`, which of them have normalised gains, and their self-gains."""
+    matrix = clean_part(matrix)
+    column(matrix.probes, "embed_0")
+    kept_P = is_first_draw(matrix.probes) & is_single(matrix.probes)
+    self_gain_N = matrix.self_gain[kept_P]
+    median = float(np.median(self_gain_N)) if kept_P.any() else 0.0
+    if not median > 0:
+        raise UndefinedError(f"expected clean samples with a median self-gain above 0, got {median:.2g}")
+    return matrix.probes[kept_P], self_gain_N > MIN_SELF_GAIN * median, self_gain_N
 
 
 def _fit(cells: _Cells, *, controlled: bool) -> Mrqap:
@@ -133,8 +148,6 @@ def _ranks(cells: _Cells) -> tuple[Array, Array]:
 
 def _embedding(samples: pd.DataFrame) -> Float64[Array, "N D"]:
     names = list(itertools.takewhile(lambda name: name in samples, map("embed_{}".format, itertools.count())))
-    if not names:
-        column(samples, "embed_0")
     return samples[names].to_numpy(np.float64)
 
 
@@ -153,7 +166,7 @@ def _controls(samples: pd.DataFrame) -> list[Array]:
         # A sample that the network is certain of couples with none; rounding must not divide by 0.
         controls.append(coupling_NN / np.maximum(np.outer(size_N, size_N), np.finfo(float).tiny))
     if "text" in samples:
-        words = [set(text.lower().split()) for text in samples["text"]]
+        words = [set(re.findall(r"\w+", text.lower())) for text in samples["text"]]
         controls.append(np.array([[len(one & other) / len(one | other) for other in words] for one in words]))
     return controls
 
@@ -183,4 +196,5 @@ SCORES = (
         test=semantic_rank_p,
         null=0.0,
     ),
+    Score(name="normalised_share", desideratum="semantics", measure=normalised_share, smooth=False),
 )

@@ -2,17 +2,17 @@
 
 import itertools
 import json
+import math
 from functools import cache, partial
 
 import numpy as np
 from jaxtyping import Bool, Float64
-from scipy import stats
+from scipy import integrate, special, stats
 
 from influence.arrays import Array
 from influence.desiderata.cells import clean_part, column, is_single, other_source
 from influence.desiderata.spec import Criterion, NotApplicableError, Ratio, Score, UndefinedError
 from influence.matrix import InfluenceMatrix
-from influence.seeds import generator
 
 NONCE, NATURAL = {"parallel", "unrelated_nonce"}, {"unrelated_natural"}
 """Roles of targets that are unrelated to statements with other names."""
@@ -38,8 +38,9 @@ def hoyer(size_RN: Float64[Array, "R N"]) -> Float64[Array, " R"]:
 
 def treves_rolls(size_RN: Float64[Array, "R N"]) -> Float64[Array, " R"]:
     """(1 - a) / (1 - 1/n), a = mean(x)^2 / mean(x^2): 0 when all are alike, 1 when one is (Treves and Rolls 1991)."""
-    share_R: Array = size_RN.mean(1) ** 2 / (size_RN**2).mean(1)
-    return (1 - share_R) / (1 - 1 / size_RN.shape[1])
+    share_R = size_RN.mean(1) ** 2 / (size_RN**2).mean(1)
+    treves_rolls_R: Array = (1 - share_R) / (1 - 1 / size_RN.shape[1])
+    return treves_rolls_R
 
 
 def participation(size_RN: Float64[Array, "R N"]) -> Float64[Array, " R"]:
@@ -50,15 +51,31 @@ def participation(size_RN: Float64[Array, "R N"]) -> Float64[Array, " R"]:
 
 MEASURES = {"gini": gini, "hoyer": hoyer, "treves_rolls": treves_rolls, "participation": participation}
 
-DRAWS = 20_000
-"""Rows of the half-normal reference: its standard error is below .001 (of participation, below .01 n)."""
-
 
 @cache
 def half_normal(name: str, count: int) -> float:
-    """What a measure of sparsity is for rows of absolute values of `count` independent normal gains."""
-    size_RN = np.abs(generator(0, "half-normal rows", count).standard_normal((DRAWS, count)))
-    return float(MEASURES[name](size_RN).mean())
+    """What a measure of sparsity is in the mean for rows of absolute values of n = `count` independent normal gains.
+
+    Direction and length l2 of such a row are independent, so that E[l1/l2] = E[l1]/E[l2] and
+    E[l1^2/l2^2] = E[l1^2]/E[l2^2]: participation 1 + (n-1) 2/pi, Treves-Rolls 1 - 2/pi, and Hoyer by
+    E[l1]/E[l2] = n Gamma(n/2) / (sqrt pi Gamma((n+1)/2)). Gini is (n-1)/2 E[|x - y| / l1] with
+    1/l1 = int_0^inf exp(-s l1/n) ds / n and E[exp(-t z)] = erfcx(t / sqrt 2), an integral over s.
+    """
+    if name == "participation":
+        return 1 + (count - 1) * 2 / math.pi
+    if name == "treves_rolls":
+        return 1 - 2 / math.pi
+    if name == "hoyer":
+        log_ratio = special.gammaln(count / 2) - special.gammaln((count + 1) / 2)
+        return (math.sqrt(count) - count / math.sqrt(math.pi) * math.exp(log_ratio)) / (math.sqrt(count) - 1)
+
+    def at(s: float) -> float:
+        """E[|x - y| exp(-t l1)] at t = s/n: of x and y, by rotation to x + y and x - y, times that of the others."""
+        t = s / count
+        other = special.erfcx(t / math.sqrt(2))
+        return float(4 / math.sqrt(math.pi) * (special.erfcx(t) - other / math.sqrt(2)) * other ** (count - 2))
+
+    return (count - 1) / (2 * count) * integrate.quad(at, 0, math.inf)[0]
 
 
 def sparsity(matrix: InfluenceMatrix, *, name: str) -> Ratio:

@@ -5,7 +5,7 @@ state of Adam beside it, it is three networks of new memory, which takes longer 
 written out for one piece at a time, small enough for the cache, and given up when that piece has been stepped; so is
 the state of the optimiser after the last step.
 
-Suffixes: K factors, R rows of a weight, I inputs, O outputs, V words, H hidden units.
+Suffixes: B trees, here one; K factors, R rows of a weight, I inputs, O outputs, H hidden units.
 """
 
 from collections import defaultdict
@@ -23,8 +23,8 @@ from influence.engine.low_rank import Learned
 from influence.engine.texts import Network, Texts
 from influence.engine.tree import Trees
 
-PIECE = 2**19
-"""Numbers of a piece, 2 MiB in float32: more leave the cache with their state, and fewer take too many steps."""
+PIECE = 2**20
+"""Numbers of a piece, 4 MiB in float32: more leave the cache with their state, and fewer take too many steps."""
 
 Part: TypeAlias = Callable[[Tensor, slice], object]
 """Adds a part of a weight's gradient to that of these rows alone."""
@@ -47,7 +47,7 @@ def learn(
     ]
     views = [weight.detach()[rows] for weight, rows in pieces]
     optimizer = make_optimizer(views)
-    (group,) = optimizer.param_groups
+    (group,) = optimizer.param_groups  # whose parameters are the one piece that is stepped
     for step, texts in enumerate(lessons, start=1):
         trees = Trees.of([texts])
         learned = Learned(network, [0], num_factors=trees.place_BS.shape[1])

@@ -34,7 +34,7 @@ HEAD = 0.42
 STRIP = 0.17
 PANEL = 0.13
 TICKS = 0.14
-NUMBERS = 0.84
+NUMBERS = 0.92
 NOTE = 0.09
 
 NOTE_CHARACTERS = 165
@@ -150,8 +150,8 @@ def _limits(cells: pd.DataFrame) -> tuple[float, float]:
 def _numbers(row: pd.Series) -> str:
     if np.isnan(row["value"]):
         return "undefined"
-    ends = "" if np.isnan(row["low"]) else f" [{row['low']:.2g}, {row['high']:.2g}]"
-    return f"{row['value']:.2g}{ends}".replace("-", "\N{MINUS SIGN}")
+    ends = "" if np.isnan(row["low"]) else f" [{row['low']:.3g}, {row['high']:.3g}]"
+    return f"{row['value']:.3g}{ends}".replace("-", "\N{MINUS SIGN}")
 
 
 def _label(row: pd.Series) -> str:

@@ -31,7 +31,7 @@ def checked(*overrides: str) -> schema.Config:
 
 def needs(data: str) -> tuple[str, ...]:
     texts = ("model=gemma3_270m", "data.domain=transitivity")
-    return {"own": OWN, "domain": texts, "chains": texts}.get(data, ())
+    return {"own": OWN, "domain": texts, "chains": texts, "nouns": texts[:1]}.get(data, ())
 
 
 def jobs(sweep: str, *overrides: str) -> list[DictConfig]:
@@ -52,10 +52,11 @@ def test_every_estimator_on_every_data(data, estimator):
     config = checked(f"data={data}", f"estimator={estimator}", *needs(data))
     assert config.estimator.name == estimator.removesuffix("_adamw")
     kinds = {"own": schema.OwnConfig, "domain": schema.DomainConfig, "chains": schema.ChainsConfig}
+    kinds |= {"nouns": schema.NounsConfig}
     assert isinstance(config.data, kinds.get(data, schema.ImagesConfig))
 
 
-@pytest.mark.parametrize("data", sorted(set(names("data")) - {"own", "domain", "chains"}))
+@pytest.mark.parametrize("data", sorted(set(names("data")) - {"own", "domain", "chains", "nouns"}))
 @pytest.mark.parametrize("model", ["cnn", "own"])
 def test_every_model_on_every_image_set(model, data):
     config = checked(f"data={data}", f"model={model}", *(OWN[1:2] if model == "own" else ()))

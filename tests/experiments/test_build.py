@@ -13,6 +13,8 @@ from safetensors.torch import save_model
 from experiments import build, domains, schema
 from experiments.schema import Config
 from influence.data.chains import chains
+from influence.data.nouns import noun_worlds
+from influence.data.text_noise import NOISES, with_noise
 from influence.data.vision import load
 from influence.data.worlds import worlds
 from influence.estimators.finetune import FineTune
@@ -181,6 +183,23 @@ def test_texts_are_the_worlds_of_the_domain():
     pd.testing.assert_frame_equal(probes, expected)
 
 
+def test_the_items_named_are_learned_and_all_are_read():
+    config = schema.check(composed(*TEXT, "data.domain=taxonomy", "data.worlds=2", "data.probes=[neutral,both]"))
+    probes, targets = build.samples(config)
+    pd.testing.assert_frame_equal(targets, worlds(domains.find("taxonomy"), count=2, seed=0))
+    assert probes["id"].tolist() == [f"taxonomy-w{world}-{item}" for world in (0, 1) for item in ("both", "neutral")]
+
+
+def test_an_item_that_is_not_there_cannot_be_learned():
+    config = schema.check(composed(*TEXT, "data.domain=squares", "data.probes=[p1,p3]"))
+    sentence = "expected data.probes among p1, p2, one_sentence, two_sentences, broken, converse, got 'p3'; correct it"
+    with pytest.raises(ValueError, match=f"^{sentence}$"):
+        build.templates(config.data)
+    config = schema.check(composed(*CHAINS, "data.probes=[p1]"))
+    with pytest.raises(ValueError, match=r"^expected data.probes=null for chains, .*, got p1; remove it$"):
+        build.templates(config.data)
+
+
 def test_matched_names_are_drawn_for_the_models_tokenizer():
     config = schema.check(composed(*TEXT, "data.domain=squares", "data.worlds=2", "data.style=matched"))
     with pytest.raises(ValueError, match="expected token_ids for matched names, got None"):
@@ -189,6 +208,30 @@ def test_matched_names_are_drawn_for_the_models_tokenizer():
     with pytest.raises(ValueError, match=r"expected 2 names of 3 tokens, .* give other counts"):
         build.samples(config, lambda text: asked.append(text) or [0])
     assert asked
+
+
+NOUNS = ("name=smoke", "data=nouns", "model=tiny_random", *QUIET)
+
+
+def test_sentences_about_nouns_are_those_of_the_lexicon():
+    shape = {"categories": 3, "per_category": 4, "frames": 2}
+    overrides = [f"data.{name}={value}" for name, value in shape.items()]
+    probes, targets = build.samples(schema.check(composed(*NOUNS, "data.worlds=2", "seed=3", *overrides)))
+    pd.testing.assert_frame_equal(probes, targets)
+    pd.testing.assert_frame_equal(probes, with_noise(noun_worlds(count=2, seed=3, **shape), noises=[], seed=3))
+
+
+def test_further_draws_of_noise_on_texts_are_probes_alone():
+    """Those of `experiment=noise_text`."""
+    probes, targets = build.samples(schema.check(composed("experiment=noise_text", "data.worlds=2", "seed=3")))
+    clean = noun_worlds(count=2, seed=3, categories=1, per_category=2, frames=1)
+    kinds = ["typos", "filler", "case", "hedge"]
+    pd.testing.assert_frame_equal(probes, with_noise(clean, noises=kinds, draws=[0, 1], seed=3))
+    pd.testing.assert_frame_equal(targets, with_noise(clean, noises=kinds, draws=[0], seed=3))
+
+
+def test_every_noise_on_texts_may_be_configured():
+    assert [noise.value for noise in schema.TextNoise] == list(NOISES)
 
 
 CHAINS = ("name=smoke", "data=chains", "data.domain=causal", "data.style=paper", "model=tiny_random", *QUIET)

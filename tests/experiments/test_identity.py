@@ -121,6 +121,44 @@ def test_what_is_said_changes_the_run_and_not_its_model(override):
     assert before[1] == after[1]
 
 
+def test_which_items_are_learned_is_another_run_and_their_order_is_not():
+    every, some, same = (hashes(*TEXT, *of) for of in ([], ["data.probes=[p1,both]"], ["data.probes=[both,p1]"]))
+    assert some == same
+    assert some[0] != every[0]
+    assert some[1] == every[1]
+
+
+NOUNS = ("data=nouns", "model=hf", "model.source=some/model")
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "data.worlds=3",
+        "data.categories=3",
+        "data.per_category=4",
+        "data.frames=1",
+        "data.noises=[typos]",
+        "data.draws=[0,1]",
+        "data.seed=1",
+    ],
+)
+def test_other_sentences_about_nouns_are_another_run(override):
+    before, after = hashes(*NOUNS), hashes(*NOUNS, override)
+    assert before[0] != after[0]
+    assert before[1] == after[1]
+
+
+def test_the_lexicon_counts_by_its_content(tmp_path, monkeypatch):
+    before = hashes(*NOUNS)
+    for name, text in {"same": identity.LEXICON.read_text(), "other": "category,noun,embed_0"}.items():
+        (tmp_path / name).write_text(text)
+        monkeypatch.setattr(identity, "LEXICON", tmp_path / name)
+        after = hashes(*NOUNS)
+        assert (after[0] == before[0]) == (name == "same")
+        assert after[1] == before[1]
+
+
 CHAINS = ("data=chains", "data.domain=causal", "model=hf", "model.source=some/model")
 
 

@@ -30,11 +30,12 @@ def test_the_checked_configuration_is_typed():
         ),
         (
             ["data=domain", "data.domain=transitivity"],
-            "expected a language model for data=domain, got the CNN; set model=gemma3_270m or model=hf",
+            "expected a language model for texts, got the CNN; set model=gemma3_270m or model=hf",
         ),
+        (["data=nouns"], "expected a language model for texts, got the CNN; set model=gemma3_270m or model=hf"),
         (
             ["model=gemma3_270m"],
-            "expected texts for the language model Gemma 3 270M, got images; set data=domain",
+            "expected texts for the language model Gemma 3 270M, got images; set data=domain or data=nouns",
         ),
         (
             ["experiment=fig2_transitivity", "model=tiny_random"],

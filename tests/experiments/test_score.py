@@ -1,38 +1,35 @@
+"""The command that scores saved runs again."""
+
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from omegaconf import OmegaConf
 
-from experiments.score import main, same_but_seeds, save_scores, table
-from influence.desiderata import score
+from experiments.score import main, save_scores
+from influence.desiderata import SCORES, score
 from influence.matrix import InfluenceMatrix
+from tests.experiments.fabricated import image_run
 from tests.influence.desiderata.matrices import images, matrix_of
 
+OWN = """
+import influence
 
-def run_folder(folder: Path, *, seed: int = 0, **changes: Any) -> Path:
-    """A finished run as `experiments.run` leaves it; its images and base training follow the seed."""
-    rng = np.random.default_rng(seed)
-    matrix_of(rng.normal(1, 0.2, size=(12, 12)), images(np.arange(6) % 2, sigmas=[0.0, 1.0])).save(folder)
-    config = {
-        "name": "small",
-        "seed": seed,
-        "data": {"domain": "digits", "probes": {"per_class": 3, "seed": seed}},
-        "model": {"channels": [4, 8]},
-        "trainer": {"epochs": 1, "seed": seed},
-        "estimator": {"name": "finetune", "lr": 0.1},
-        "readout": {"name": "log_prob"},
-        "engine": {"threads": 1},
-    }
-    OmegaConf.save(OmegaConf.merge(config, changes), folder / "config.yaml")
-    return folder
+influence.register(
+    influence.Score(
+        name="{name}",
+        desideratum="beauty",
+        better="higher",
+        measure=lambda matrix: matrix.gain.mean(),
+        criterion=influence.Criterion(threshold=0.0),
+    )
+)
+"""
 
 
 def test_scores_are_written_beside_the_matrix(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = run_folder(tmp_path / "small" / "abc")
+    folder = image_run(tmp_path / "small" / "abc")
     main([str(folder), "--scores", "noise_discount", "invariance", "--seed", "5"])
     expected = score(InfluenceMatrix.load(folder), ["noise_discount", "invariance"], seed=5)
     written = pd.read_parquet(folder / "scores.parquet")
@@ -44,12 +41,13 @@ def test_scores_are_written_beside_the_matrix(tmp_path: Path, capsys: pytest.Cap
     assert rows[1]["value"] is None
     assert rows[1]["note"].startswith("undefined: expected one copy")
     printed = capsys.readouterr().out
-    assert str(folder) in printed
-    assert "noise_discount[sigma=1]" in printed
+    assert f"{folder}, SGD, lr 0.1, 6 sources\nscore " in printed
+    assert "invariance[sigma=1]" in printed
+    assert printed.index("invariance[sigma=1]") < printed.index("Desiderata card of CNN")
 
 
 def test_scoring_again_replaces_the_scores(tmp_path: Path) -> None:
-    folder = run_folder(tmp_path / "run")
+    folder = image_run(tmp_path / "run")
     main([str(folder), "--scores", "asymmetry_index"])
     main([str(folder), "--scores", "reciprocity"])
     assert pd.read_parquet(folder / "scores.parquet")["score"].tolist() == ["reciprocity"]
@@ -63,55 +61,76 @@ def test_scoring_again_replaces_the_scores(tmp_path: Path) -> None:
     }
 
 
-def test_runs_that_differ_in_their_seeds_are_also_scored_together(
+def test_runs_that_differ_in_their_seeds_are_scored_together(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for seed in range(3):
-        run_folder(tmp_path / "small" / f"seed{seed}", seed=seed)
-    main([str(tmp_path / "small"), "--scores", "asymmetry_index", "--out", str(tmp_path / "together")])
-    alone = [pd.read_parquet(tmp_path / "small" / f"seed{seed}" / "scores.parquet") for seed in range(3)]
-    together = pd.read_parquet(tmp_path / "together" / "scores.parquet")
-    assert [frame["unit_of_n"].iloc[0] for frame in alone] == ["sources"] * 3
+    runs = [image_run(tmp_path / "small" / f"seed{seed}", seed=seed) for seed in range(3)]
+    main([str(tmp_path / "small"), "--scores", "asymmetry_index", "--out", str(tmp_path / "out")])
+    together = pd.read_parquet(tmp_path / "out" / "small" / "sgd_lr_0_1" / "scores.parquet")
     assert (together["n"].iloc[0], together["unit_of_n"].iloc[0]) == (3, "seeds")
-    values = [frame["value"].iloc[0] for frame in alone]
-    assert min(values) < together["value"].iloc[0] < max(values)
-    assert "3 seeds: " in capsys.readouterr().out
+    alone = [score(InfluenceMatrix.load(run), ["asymmetry_index"])["value"].iloc[0] for run in runs]
+    assert min(alone) < together["value"].iloc[0] < max(alone)
+    printed = capsys.readouterr().out
+    assert f"{tmp_path / 'small'}, SGD, lr 0.1, 3 seeds\nscore " in printed
+    assert "card" not in printed  # the asymmetry index is judged nowhere
 
 
-def test_other_settings_make_another_experiment(tmp_path: Path) -> None:
-    first = run_folder(tmp_path / "a", seed=0)
-    second = run_folder(tmp_path / "b", seed=1, engine={"threads": 2}, name="renamed")
-    third = run_folder(tmp_path / "c", seed=2, estimator={"lr": 0.2})
-    bare = run_folder(tmp_path / "d", seed=3)
-    (bare / "config.yaml").unlink()
-    assert same_but_seeds([first, second, third, bare]) == [[first, second]]
-    assert same_but_seeds([first, third]) == []
-
-
-def test_the_table_is_aligned(tmp_path: Path) -> None:
-    frame = score(
-        matrix_of(np.random.default_rng(0).normal(size=(5, 5)), images(range(5))),
-        ["asymmetry_index", "class_pair_rank"],
-    )
-    lines = table(frame).splitlines()
-    assert [line[: lines[0].index("value")].strip() for line in lines] == [
-        "score",
-        "asymmetry_index",
-        "class_pair_rank[learned=2, read=9]",
+def test_of_several_experiments_the_cards_alone_are_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for seed in range(8):
+        image_run(tmp_path / "first" / str(seed), seed=seed, noisy=0.5)
+    image_run(tmp_path / "second" / "a", model={"name": "Net", "channels": [8]})
+    (tmp_path / "figures").mkdir()
+    folders = [str(path) for path in sorted(tmp_path.iterdir())]  # as the shell writes for *
+    main([*folders, "--scores", "noise_discount", "--out", str(tmp_path / "out")])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:4] == [
+        f"{tmp_path / 'first'}, SGD, lr 0.1, 8 seeds",
+        f"{tmp_path / 'second' / 'a'}, SGD, lr 0.1, 6 sources",
+        "",
+        "Desiderata card of CNN",
     ]
-    assert {line.index("descriptive") for line in lines[1:]} == {lines[0].index("verdict")}
-    assert lines[2][lines[0].index("value") :].startswith("- ")
-    assert lines[2].endswith("got no cell")
+    assert lines[5].split() == ["noise", "(digits)", "satisfied", "✓"]
+    assert "Desiderata card of Net" in lines
+    pictures = [tmp_path / "out" / f"card_{name}.png" for name in ("cnn", "net")]
+    assert all(path.exists() and str(path) in lines for path in pictures)
+    assert (tmp_path / "second" / "a" / "scores.parquet").exists()
+
+
+@pytest.fixture
+def _own_score(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    package = tmp_path / "package"
+    package.mkdir()
+    (package / "my_scores.py").write_text(OWN.format(name="my_score"))
+    (package / "taken_scores.py").write_text(OWN.format(name="reciprocity"))
+    monkeypatch.syspath_prepend(package)
+    before = dict(SCORES)
+    yield
+    SCORES.clear()
+    SCORES.update(before)
+
+
+@pytest.mark.usefixtures("_own_score")
+def test_a_score_of_ones_own_is_on_the_card(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for seed in range(8):
+        image_run(tmp_path / "runs" / str(seed), seed=seed)
+    main([str(tmp_path / "runs"), "--import", "my_scores"])
+    lines = capsys.readouterr().out.splitlines()
+    (place,) = (number for number, line in enumerate(lines) if line.split() == ["beauty", "(digits)", "satisfied", "✓"])
+    assert lines[place + 1].split()[:3] == ["my_score", ">", "0"]
+    with pytest.raises(SystemExit, match="score: expected a name that no score has, got 'reciprocity'"):
+        main([str(tmp_path / "runs"), "--import", "taken_scores"])
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["missing"], "expected run folders in .*missing, got none"),
+        (["missing", "run"], "expected run folders in .*missing, got none"),
+        (["empty"], "expected run folders in .*empty, got none"),
         (["run", "--scores", "beauty"], "expected scores among .*, got 'beauty'"),
         (
-            ["run", "--out", "together"],
-            "expected runs of one experiment, different in their seeds, for --out, got 0 such",
+            ["run", "--import", "no.such"],
+            "expected a module for --import, got 'no.such': No module named 'no'",
         ),
     ],
 )
@@ -119,17 +138,24 @@ def test_wrong_use_ends_in_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    run_folder(tmp_path / "run")
+    image_run(tmp_path / "run")
+    (tmp_path / "empty").mkdir()
     with pytest.raises(SystemExit, match=f"score: {message}"):
         main(arguments)
 
 
 def test_an_unfinished_run_is_not_scored(tmp_path: Path) -> None:
-    folder = run_folder(tmp_path / "run")
+    folder = image_run(tmp_path / "run")
     (folder / "blocks" / "world-0.npz").unlink()
     with pytest.raises(SystemExit, match=r"expected 1 blocks in .*run, got 0"):
         main([str(folder)])
     assert not (folder / "scores.json").exists()
+
+
+def test_a_matrix_without_a_configuration_is_scored_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = matrix_of(np.random.default_rng(0).normal(size=(4, 4)), images([0, 1, 0, 1])).save(tmp_path / "mine")
+    main([str(folder)])
+    assert capsys.readouterr().out.startswith(f"{folder}, 4 sources\nscore ")
 
 
 def test_scores_of_nothing_are_null(tmp_path: Path) -> None:

@@ -203,6 +203,19 @@ def test_relations_say_the_same_of_other_things(name: str) -> None:
     assert roles >= {"neutral", "paraphrase", "unrelated_nonce", "unrelated_natural", "name"}
 
 
+@pytest.mark.parametrize("name", ["subset", "symmetric", "natural_isa"])
+def test_a_neutral_word_as_long_as_not_stands_in_its_place(name: str) -> None:
+    domain = shipped(name)
+    items, texts = {item.id: item for item in domain.items}, said(domain)
+    assert texts["padded"] == texts["contradicted"].replace(" not ", " now ")
+    assert items["padded"].of == items["contradicted"].of
+
+
+def test_an_inverse_negates_both_sides() -> None:
+    assert said(shipped("taxonomy"))["inverse"] == "what is not a A is not a C"
+    assert said(shipped("subset"))["inverse"] == "what is not in A is not in C"
+
+
 def test_unrelated_sentences_share_no_statement() -> None:
     texts = list(said(shipped("unrelated")).values())
     assert len(texts) == len(set(texts)) == 16

@@ -3,7 +3,7 @@ import pytest
 
 from influence.desiderata import SCORES, UndefinedError, score
 from influence.desiderata.items import World
-from influence.desiderata.negation_leak import negates, negation_leak
+from influence.desiderata.negation_leak import negates, negation_leak, negation_leak_beyond_padding
 from tests.influence.desiderata.matrices import DOMAINS, language, scaled, shuffled
 
 NEGATIONS = {
@@ -65,6 +65,35 @@ def test_a_negator_counts_where_the_other_text_has_none() -> None:
     assert not negates("every dax is a wug", "no dax is a wug")
     assert not negates("no is a dax", "a dax is a no")  # a name
     assert not negates("the knot is a note", "a dax is a wug")
+
+
+@pytest.mark.parametrize(("domain", "s"), [("subset", "entailed"), ("natural_isa", "entailed"), ("symmetric", "p1")])
+def test_a_neutral_word_in_place_of_not(domain: str, s: str) -> None:
+    # (.3 - .5) / .8
+    gains = {(s, s): 0.8, (s, "contradicted"): 0.3, (s, "padded"): 0.5}
+    matrix = language(domain, gains, other=9.0)
+    for same in (matrix, shuffled(matrix), scaled(matrix, 1e-4)):
+        assert negation_leak_beyond_padding(same).value == pytest.approx(-0.25)
+    alone = matrix.select(probes=(matrix.probes["item"] == s).to_numpy())
+    assert negation_leak_beyond_padding(alone).value == pytest.approx(-0.25)
+    with pytest.raises(UndefinedError, match="expected an item, its negation and itself with a neutral word, got none"):
+        negation_leak_beyond_padding(matrix.select(targets=(matrix.targets["item"] != "padded").to_numpy()))
+
+
+def test_not_is_held_back_or_a_word_like_any_other() -> None:
+    leak_W = np.random.default_rng(0).uniform(0.4, 0.8, 20)
+    for padded_W, is_found in ((leak_W + 0.2, True), (leak_W[::-1], False)):
+        gains = {("entailed", "contradicted"): leak_W, ("entailed", "padded"): padded_W}
+        found = score(language("subset", gains, count=20), ["negation_leak_beyond_padding"]).iloc[0]
+        assert (found["p"] < 0.001) == is_found
+        assert found["value"] == pytest.approx((leak_W - padded_W).mean(), abs=1e-12)
+        assert found["verdict"] == "diagnostic"
+
+
+def test_both_directions_are_judged() -> None:
+    frame = score(language("property", {}, count=3, other=0.2), ["negation_leak"])
+    assert frame["threshold"].tolist() == [0.1, 0.1]
+    assert frame["verdict"].tolist() == ["descriptive"] * 2
 
 
 def test_one_statement_may_be_the_only_probe() -> None:

@@ -60,6 +60,7 @@ def test_a_planted_gap_is_found_and_a_strong_bag_of_words_is_not() -> None:
     planted = language("subset", noise | {(S, PARA): 0.6 + noise[S, PARA]}, count=15)
     found = score(planted, ["reversal_gap"]).iloc[0]
     assert found["low"] > 0.2  # .6 / 2 = .3
+    assert (found["threshold"], found["verdict"]) == (0.25, "descriptive")
     assert found["p"] < 0.001
     words = language("subset", {cell: 2 + gain_W for cell, gain_W in noise.items()}, count=15, other=2.0)
     found = score(words, ["reversal_gap"]).iloc[0]

@@ -4,7 +4,7 @@ import pytest
 
 from influence.desiderata import score
 from influence.desiderata.class_block import softmax_coupling
-from influence.desiderata.semantics import semantic_rank, semantic_slope
+from influence.desiderata.semantics import normalised_share, semantic_rank, semantic_slope, semantic_slope_p
 from influence.desiderata.spec import NotApplicableError, UndefinedError
 from influence.matrix import InfluenceMatrix
 from tests.influence.desiderata.matrices import images, matrix_of, samples, with_probabilities
@@ -91,7 +91,9 @@ def test_a_constant_kernel_has_no_slope_beyond_its_control() -> None:
     coupling_NN = softmax_coupling(table["label"].to_numpy(), probability_NC)
     matrix = matrix_of(coupling_NN, table, self_gain=coupling_NN.diagonal())
     assert semantic_slope(matrix, **PRIMARY).value == pytest.approx(0, abs=1e-9)
+    assert semantic_slope_p(matrix, rng, **PRIMARY) == 1
     assert semantic_slope(matrix, same_label=True, controlled=False).value < -0.01
+    assert semantic_slope_p(matrix, rng, same_label=True, controlled=False) < 0.05
 
 
 def test_words_in_common_are_controlled_in_texts() -> None:
@@ -99,12 +101,13 @@ def test_words_in_common_are_controlled_in_texts() -> None:
     rng = np.random.default_rng(0)
     words = np.array(["red", "blue", "green", "old", "new", "tall", "small", "kind"])
     texts = [" ".join(rng.choice(words, 4, replace=False)) for _ in range(16)]
+    read = [f"{text.capitalize()}." for text in texts]
     overlap = np.array(
         [[len(set(a.split()) & set(b.split())) / len(set(a.split()) | set(b.split())) for b in texts] for a in texts]
     )
     vectors = np.array([[word in text.split() for word in words] for text in texts], float)
     vectors += 0.3 * rng.normal(size=vectors.shape)
-    table = samples(16, text=texts, **{f"embed_{d}": vectors[:, d] for d in range(8)})
+    table = samples(16, text=read, **{f"embed_{d}": vectors[:, d] for d in range(8)})
     matrix = matrix_of(overlap, table)
     assert semantic_slope(matrix, same_label=True, controlled=False).value < -0.05
     assert semantic_slope(matrix, **PRIMARY).value == pytest.approx(0, abs=1e-9)
@@ -125,14 +128,26 @@ def test_samples_that_hardly_teach_themselves_are_left_out() -> None:
     self_gain = matrix.self_gain.copy()
     self_gain[5] = 0.01 * np.median(self_gain)
     without = np.arange(24) != 5
-    found = semantic_slope(matrix_of(broken, matrix.probes, self_gain=self_gain), **PRIMARY)
+    weak = matrix_of(broken, matrix.probes, self_gain=self_gain)
+    assert normalised_share(weak).value == 23 / 24
+    found = semantic_slope(weak, **PRIMARY)
     assert found.value == pytest.approx(semantic_slope(matrix.select(probes=without, targets=without), **PRIMARY).value)
+
+
+def test_texts_of_several_statements_are_left_out() -> None:
+    matrix = digits(-0.3)
+    single = np.arange(24) > 1
+    table = matrix.probes.assign(num_statements=np.where(single, 1, 2))
+    found = semantic_slope(matrix_of(matrix.gain, table, self_gain=matrix.self_gain), **PRIMARY)
+    assert found.value == pytest.approx(semantic_slope(matrix.select(probes=single, targets=single), **PRIMARY).value)
 
 
 def test_what_is_missing_is_said() -> None:
     with pytest.raises(NotApplicableError, match="expected a column 'embed_0' of the samples, got id, label"):
         semantic_slope(matrix_of(np.ones((4, 4)), images([0, 0, 1, 1])), **PRIMARY)
     table = embedded(images([0, 1, 2, 3]))
+    with pytest.raises(UndefinedError, match="expected clean samples with a median self-gain above 0, got -1"):
+        normalised_share(matrix_of(np.ones((4, 4)), table, self_gain=-1))
     with pytest.raises(UndefinedError, match="expected at least 3 cells of equal labels, got 0"):
         semantic_slope(matrix_of(np.ones((4, 4)), table), **PRIMARY)
     alike = images([0] * 4).assign(embed_0=0.0)

@@ -29,20 +29,21 @@ def test_measures_by_hand(sizes: list[float], gini: float, hoyer: float, treves_
             assert MEASURES[name](scale * np.array([sizes], float))[0] == pytest.approx(value, abs=1e-12)
 
 
-@pytest.mark.parametrize(
-    ("count", "references"),
-    # The table of the scores' definition; in the limit sqrt 2 - 1, 1 - sqrt(2/pi) for Hoyer, 1 - 2/pi, 2/pi.
-    [
-        (11, (0.384, 0.265, 0.366, 0.668 * 11)),
-        (149, (0.412, 0.219, 0.363, 0.639 * 149)),
-        (2000, (math.sqrt(2) - 1, (1 - math.sqrt(2 / math.pi)), 1 - 2 / math.pi, 2 / math.pi * 2000)),
-    ],
-)
-def test_half_normal_references(count: int, references: tuple[float, ...]) -> None:
-    tolerance = {11: 0.004, 149: 0.001, 2000: 0.006}[count]  # the first row's references are rounded up
-    for name, reference in zip(SCORES, references, strict=True):
-        size = count if name == "participation" else 1
-        assert half_normal(name, count) / size == pytest.approx(reference / size, abs=tolerance)
+@pytest.mark.parametrize("count", [2, 3, 11, 149])
+def test_half_normal_references_are_the_mean_of_such_rows(count: int) -> None:
+    size_RN = np.abs(np.random.default_rng(0).normal(size=(20_000, count)))
+    for name, measure in MEASURES.items():
+        drawn_R = measure(size_RN)
+        assert half_normal(name, count) == pytest.approx(drawn_R.mean(), abs=4 * drawn_R.std() / math.sqrt(20_000))
+
+
+def test_half_normal_references_of_long_rows() -> None:
+    """sqrt 2 - 1, 1 - sqrt(2/pi) but for a term in 1/sqrt n, 1 - 2/pi and 2/pi n."""
+    count = 10**6
+    limit = (math.sqrt(2) - 1, 1 - math.sqrt(2 / math.pi), 1 - 2 / math.pi, 2 / math.pi)
+    found = [half_normal(name, count) / (count if name == "participation" else 1) for name in SCORES]
+    assert found == pytest.approx(limit, abs=1e-3)
+    assert found[0] == pytest.approx(limit[0], rel=1e-5)
 
 
 def test_rows_of_a_matrix_are_of_other_sources() -> None:

@@ -19,11 +19,14 @@ def data(seed: int, controls: int = 2) -> tuple[np.ndarray, np.ndarray, list[np.
     return y + 0.1 * rng.normal(size=x.shape), x, z, used
 
 
+def with_dummies(x: np.ndarray, z: list[np.ndarray], used: np.ndarray) -> np.ndarray:
+    row, column = (np.eye(len(used))[:, index] for index in np.nonzero(used))
+    return np.stack([x[used], *(control[used] for control in z), *row, *column], axis=1)
+
+
 def dense_slope(y: np.ndarray, x: np.ndarray, z: list[np.ndarray], used: np.ndarray) -> float:
     """Least squares with a dummy a row and a column."""
-    row, column = np.nonzero(used)
-    regressors = [x[used], *(control[used] for control in z), *np.eye(COUNT)[:, row], *np.eye(COUNT)[:, column]]
-    return float(np.linalg.lstsq(np.stack(regressors, axis=1), y[used])[0][0])
+    return float(np.linalg.lstsq(with_dummies(x, z, used), y[used])[0][0])
 
 
 @pytest.mark.parametrize("controls", [0, 1, 2])
@@ -61,6 +64,41 @@ def test_effects_are_projected_out_of_unconnected_cells() -> None:
         part = value[0, block, block]
         expected = part - part.mean(0) - part.mean(1)[:, None] + part.mean()
         assert left[block, block] == pytest.approx(expected, abs=1e-12)
+
+
+def refitted_t(y: np.ndarray, x: np.ndarray, z: list[np.ndarray], used: np.ndarray) -> float:
+    """Student's t of x in least squares with all dummies, fitted anew."""
+    regressors = with_dummies(x, z, used)
+    solution = np.linalg.pinv(regressors)
+    residual = y[used] - regressors @ (solution @ y[used])
+    variance = residual @ residual / (len(residual) - np.linalg.matrix_rank(regressors))
+    return float(solution[0] @ y[used] / np.sqrt(variance * (solution[0] @ solution[0])))
+
+
+@pytest.mark.parametrize("controls", [0, 2])
+def test_p_is_that_of_fitting_every_permuted_residual_anew(controls: int) -> None:
+    """Two labels of four and the cells inside them: 4!^2 = 576 orders, each fitted with all dummies."""
+    label = np.arange(8) % 2
+    used = (label[:, None] == label) & ~np.eye(8, dtype=bool)
+    permutations = joint_permutations(np.arange(8), np.random.default_rng(0), kind_N=label)
+    assert permutations.exact
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        y, x, *z = rng.normal(size=(2 + controls, 8, 8))
+        y, x = y + 0.5 * x + sum(z, np.zeros_like(x)), x + sum(z, np.zeros_like(x))
+        fit = mrqap(y, x, z, used)
+        t = [refitted_t(y, fit.regressor_NN[np.ix_(order, order)], z, used) for order in permutations.order_KN]
+        observed = refitted_t(y, x, z, used)
+        assert t[0] == pytest.approx(observed)  # the first order leaves all in place, and x's t is its residual's
+        extreme = min(sum(value >= observed - 1e-9 for value in t), sum(value <= observed + 1e-9 for value in t))
+        assert fit.permutation_p(permutations) == pytest.approx(min(1.0, 2 * extreme / 576))
+
+
+def test_what_the_controls_explain_is_no_evidence() -> None:
+    """y is a control to the last digit: its rounding must not be tested."""
+    _, x, z, used = data(0)
+    permutations = joint_permutations(np.arange(COUNT), np.random.default_rng(0), draws=199)
+    assert mrqap(3 * z[0], x, z, used).permutation_p(permutations) == 1
 
 
 def planted(effect: float, seed: int, *, count: int = 30) -> float:
