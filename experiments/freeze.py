@@ -18,7 +18,7 @@ from experiments.run_folder import RunFolder, find_runs
 from influence.files import write_atomically
 from influence.matrix import pack, read_header
 
-FILES = ("run.json", "matrix.json", "probes.parquet", "targets.parquet", "samples.npz", "scores.parquet")
+FILES = ("run.json", "matrix.json", "samples.npz", "scores.parquet")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -37,8 +37,8 @@ def freeze(folder: Path, published: Path) -> Path:
     """Copy a run to `published/<name>/<hash>/` and its base weights to `published/models/<hash>/`.
 
     Of base models that differ in their seed only the first is kept; the others' weights are known by their digest, and
-    trained again in minutes. Gains are kept in single precision. Of the configuration only what decides the numbers is kept: paths of a machine are not, and given weights are
-    named by their checksum.
+    trained again in minutes. Gains are kept in single precision. Of the configuration only what decides the numbers is
+    kept: paths of a machine are not, and given weights are named by their checksum.
 
     Raises:
         ValueError: the run has not finished, or its code was not committed.

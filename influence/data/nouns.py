@@ -41,8 +41,11 @@ def noun_worlds(*, count: int, seed: int, categories: int = 2, per_category: int
     """Sentences about nouns of a few categories, world by world.
 
     A world takes the categories that were used least, and the next nouns of each in a random order, which is drawn
-    anew when too few are left: until then no noun is in two worlds. Each category has each frame of the world equally
-    often, so that words in common say nothing about the category. The first worlds are the same however many follow.
+    anew when too few are left: until then no noun is in two worlds. The first worlds are the same however many follow.
+
+    Words in common are crossed with the category, since each has each frame of the world equally often. A noun still
+    shares its frame with fewer of its own category, which it is one of: by default 2 of 5 against 3 of 6, so that a
+    comparison within and between categories needs the words in common as a control.
 
     Args:
         count: how many worlds.

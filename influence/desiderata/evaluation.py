@@ -193,7 +193,7 @@ def _chosen(names: Sequence[str | Score] | None) -> list[Score]:
                 f"expected scores among {', '.join(SCORES)}, or all those of {', '.join(desiderata)}, got {name!r}"
             )
         chosen += [name] if isinstance(name, Score) else known
-    return chosen
+    return list({score.name: score for score in chosen}.values())
 
 
 def _jackknife(whole: Ratio | UndefinedError, without_one: Sequence[Ratio | UndefinedError], left_out: str) -> Answer:

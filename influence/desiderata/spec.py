@@ -86,7 +86,7 @@ class Score:
     unit: str = "1"
     better: Literal["higher", "lower"] | None = None
     criterion: Criterion | None = None
-    measure: Callable[..., Ratio]
+    measure: Callable[..., Ratio | float]
     null: float | None = None
     test: Callable[..., float] | None = None
     conditions: Callable[[Sequence[InfluenceMatrix]], Sequence[Condition]] = unconditional

@@ -3,6 +3,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from experiments import freeze
@@ -46,7 +47,10 @@ def test_the_copy_is_the_matrix_in_single_precision(smoke_copy, published):
     left = {name for name in kept if name.startswith(("figures/", "blocks/"))}
     assert kept.keys() - copied.keys() == {".lock", "scores.json", *left}  # what the rest gives again
     assert copied.keys() - kept.keys() == {"blocks.npz"}
-    assert {name for name in copied.keys() & kept.keys() if copied[name] != kept[name]} == {"config.yaml"}
+    changed = {name for name in copied.keys() & kept.keys() if copied[name] != kept[name]}
+    assert changed == {"config.yaml", "probes.parquet"}
+    for mine, its in ((one.probes, other.probes), (one.targets, other.targets)):
+        pd.testing.assert_frame_equal(mine, its, check_dtype=False, rtol=1e-6)
 
 
 def test_a_torn_copy_is_named(smoke_copy, published):
@@ -68,7 +72,8 @@ def test_base_weights_lie_beside_it(smoke_copy, published):
 def test_of_many_seeds_the_weights_of_the_first_are_kept(smoke_copy, published):
     run = committed(smoke_copy)
     settings = (run.path / "config.yaml").read_text()
-    (run.path / "config.yaml").write_text(re.sub(r"^(trainer:\n(?:  .*\n)*?  seed:) .*$", r"\1 1", settings, flags=re.M))
+    other = re.sub(r"^(trainer:\n(?:  .*\n)*?  seed:) .*$", r"\1 1", settings, flags=re.MULTILINE)
+    (run.path / "config.yaml").write_text(other)
     assert run.config.trainer.seed == 1
     target = freeze.freeze(run.path, published)
     assert not (published / "models").exists()

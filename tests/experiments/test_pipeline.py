@@ -134,7 +134,7 @@ def test_interrupted_base_training_leaves_no_model(tmp_path, monkeypatch):
         (["+estimator.optimizer_options.momentun=1"], "expected optimizer_options of sgd among .*, got 'momentun'"),
         (["estimator.parameters=[head.*]"], "expected a pattern that matches a parameter, got 'head.*'"),
         (["readout.name=loss"], "expected .*log_prob.*, got 'loss'"),
-        (["data.probes.sigmas=[1.0]"], r"expected clean probes \(sigma 0\) of one statement to search the step size on, got none"),
+        (["data.probes.sigmas=[1.0]"], r"expected clean probes \(sigma 0\) of one statement to search .*, got none"),
         (["model.weights=nowhere.safetensors"], "expected weights in nowhere.safetensors, got no such file"),
     ],
 )

@@ -89,6 +89,17 @@ def test_unrelated_by_hand(related: float, nonce: float, natural: float, influen
     assert relatedness_auc(matrix).value == pytest.approx(auc)
 
 
+def test_bare_names_and_single_cells_do_not_matter() -> None:
+    matrix = world(1.0, 0.2, 0.1)
+    name_N = matrix.probes["role"].to_numpy() == "name"
+    named = matrix_of(np.where(name_N | name_N[:, None], 50, matrix.gain), matrix.probes, self_gain=2.0)
+    assert unrelated_influence(named).value == pytest.approx(0.075)
+    assert relatedness_auc(named).value == 1
+    item_N = matrix.probes["item"].to_numpy()
+    named.gain[item_N == "p1", item_N == "unrelated_nonce"] = 100  # one cell of many: medians stay
+    assert unrelated_influence(named).value == pytest.approx(0.075)
+
+
 def test_units_do_not_matter() -> None:
     matrix, scaled = world(1.0, 0.4, 0.2), world(1e-3, 0.4e-3, 0.2e-3, self_gain=2e-3)
     for measure in (unrelated_influence, relatedness_auc):
@@ -98,6 +109,8 @@ def test_units_do_not_matter() -> None:
 def test_what_has_no_unrelated_statements_is_said() -> None:
     with pytest.raises(NotApplicableError, match="expected a column 'role' of the samples, got id, label"):
         unrelated_influence(matrix_of(np.ones((2, 2)), images([0, 1])))
+    with pytest.raises(NotApplicableError, match="expected a column 'role' of the samples, got id, label"):
+        relatedness_auc(matrix_of(np.ones((2, 2)), images([0, 1])))
     matrix = world(1.0, 0.4, 0.2)
     related = matrix.probes["role"].isin(["p1", "p2", "entailed"]).to_numpy()
     with pytest.raises(NotApplicableError, match="expected targets of role unrelated_nonce, parallel or unrelated_nat"):
