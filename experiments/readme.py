@@ -4,7 +4,10 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import pandas as pd
+
 from experiments import image_tables, text_tables
+from experiments.calibration import FILE as CALIBRATION
 from experiments.cards import card_markdown, card_name, published_cards
 from experiments.ledger import ledger
 from experiments.plateau import plateau_table
@@ -69,9 +72,25 @@ def cards(published: Path) -> str:
     return "\n".join(parts).rstrip()
 
 
+def calibration(published: Path) -> str:
+    """How often intervals cover and tests reject, and how often they may."""
+    rows = [
+        [row.what, row.of, f"{row.units}", f"{row.rate:.3f}", _band(row.low, row.high), f"{row.draws:,}"]
+        for row in pd.read_csv(published / CALIBRATION).itertuples()
+    ]
+    return markdown(["what", "data", "units", "how often", "wanted", "draws"], rows)
+
+
+def _band(low: float, high: float) -> str:
+    if (low, high) == (0, 1):
+        return "reported alone"
+    return f"at least {low:.3g}" if high == 1 else f"{low:.3g} to {high:.3g}"
+
+
 TABLES: Mapping[str, Callable[[Path], str]] = {
     "ledger": ledger,
     "cards": cards,
+    "calibration": calibration,
     "step sizes": image_tables.step_sizes,
     "plateau": plateau,
     "prompted minus learned": text_tables.prompted_minus_learned,
