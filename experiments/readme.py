@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -75,16 +76,16 @@ def cards(published: Path) -> str:
 def calibration(published: Path) -> str:
     """How often intervals cover and tests reject, and how often they may."""
     rows = [
-        [row.what, row.of, f"{row.units}", f"{row.rate:.3f}", _band(row.low, row.high), f"{row.draws:,}"]
-        for row in pd.read_csv(published / CALIBRATION).itertuples()
+        [row["what"], row["of"], f"{row['units']}", f"{row['rate']:.3f}", _band(row), f"{row['draws']:,}"]
+        for row in pd.read_csv(published / CALIBRATION).to_dict("records")
     ]
     return markdown(["what", "data", "units", "how often", "wanted", "draws"], rows)
 
 
-def _band(low: float, high: float) -> str:
-    if (low, high) == (0, 1):
+def _band(row: Mapping[Any, Any]) -> str:
+    if (row["low"], row["high"]) == (0, 1):
         return "reported alone"
-    return f"at least {low:.3g}" if high == 1 else f"{low:.3g} to {high:.3g}"
+    return f"at least {row['low']:.3g}" if row["high"] == 1 else f"{row['low']:.3g} to {row['high']:.3g}"
 
 
 TABLES: Mapping[str, Callable[[Path], str]] = {

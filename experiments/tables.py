@@ -41,7 +41,10 @@ def cell(table: pd.DataFrame, key: tuple[str, str]) -> str:
 
 
 def scores_table(frame: pd.DataFrame) -> str:
-    """Scores as aligned text: name, value with its interval and unit, p, units, verdict and note."""
+    """Scores as aligned text: name, value with its interval and unit, p, units, verdict and note.
+
+    What is undefined stands below, the scores of one reason in a line.
+    """
     header = ["score", "value", "95 % interval", "unit", "p", "n", "verdict", "note"]
     rows = [
         [
@@ -54,9 +57,12 @@ def scores_table(frame: pd.DataFrame) -> str:
             row["verdict"],
             row["note"],
         ]
-        for row in frame.to_dict("records")
+        for row in frame[frame["value"].notna()].to_dict("records")
     ]
-    return aligned(header, rows)
+    undefined = frame[frame["value"].isna()]
+    labels = [condition_label(*key) for key in zip(undefined["score"], undefined["condition"], strict=True)]
+    reasons = pd.Series(labels, dtype=str).groupby(undefined["note"].to_numpy(), sort=False).agg(", ".join)
+    return "\n".join([aligned(header, rows), *(f"{scores}: {reason}" for reason, scores in reasons.items())])
 
 
 def aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -29,17 +29,20 @@ def test_tables() -> None:
     assert markdown(header, rows) == "| a | bb |\n| --- | --- |\n| long | 1 |\n| x |  |"
 
 
-def test_the_table_of_scores_is_aligned() -> None:
+def test_the_table_of_scores_is_aligned_and_says_once_why_something_is_undefined() -> None:
     frame = score(
         matrix_of(np.random.default_rng(0).normal(size=(5, 5)), images(range(5))),
-        ["asymmetry_index", "class_pair_rank"],
+        ["asymmetry_index", "class_pair_rank", "reciprocity", "noise_discount", "selectivity"],
     )
     lines = scores_table(frame).splitlines()
-    assert [line[: lines[0].index("value")].strip() for line in lines] == [
+    assert [line[: lines[0].index("value")].strip() for line in lines[:3]] == [
         "score",
         "asymmetry_index",
-        "class_pair_rank[learned=2, read=9]",
+        "reciprocity",
     ]
-    assert {line.index("diagnostic") for line in lines[1:]} == {lines[0].index("verdict")}
-    assert lines[2][lines[0].index("value") :].startswith("- ")
-    assert lines[2].endswith("got no cell")
+    assert {line.index("diagnostic") for line in lines[1:3]} == {lines[0].index("verdict")}
+    assert lines[3].startswith("class_pair_rank[learned=2, read=9]: undefined: expected")
+    assert lines[3].endswith("got no cell")
+    noisy = "noise_discount[sigma=1], selectivity[sigma=1], selectivity_per_headroom[sigma=1]"
+    assert lines[4].startswith(f"{noisy}: undefined: expected one copy a source with sigma 1")
+    assert len(lines) == 5
