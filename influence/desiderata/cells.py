@@ -1,5 +1,6 @@
 """Which cells of a matrix a score reads: of other sources, of clean samples, of samples read both ways."""
 
+import itertools
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -22,6 +23,13 @@ def column(samples: pd.DataFrame, name: str) -> Array:
     if name not in samples:
         raise NotApplicableError(f"expected a column {name!r} of the samples, got {', '.join(map(str, samples))}")
     return np.asarray(samples[name])
+
+
+def numbered_columns(samples: pd.DataFrame, prefix: str) -> Float64[Array, "N D"]:
+    """The columns `<prefix>_0`, `<prefix>_1`, ... of the samples; NotApplicableError where there are none."""
+    column(samples, f"{prefix}_0")
+    names = itertools.takewhile(lambda name: name in samples, (f"{prefix}_{number}" for number in itertools.count()))
+    return samples[list(names)].to_numpy(np.float64)
 
 
 def source(samples: pd.DataFrame) -> Array:

@@ -1,6 +1,5 @@
 """Class blocks: does a sample teach its own class more than the others, beyond what softmax alone does."""
 
-import itertools
 from dataclasses import dataclass
 from functools import partial
 
@@ -9,7 +8,7 @@ import pandas as pd
 from jaxtyping import Float64
 
 from influence.arrays import Array
-from influence.desiderata.cells import clean_part, column, other_source, source
+from influence.desiderata.cells import clean_part, column, numbered_columns, other_source, source
 from influence.desiderata.spec import Ratio, Score, UndefinedError
 from influence.matrix import InfluenceMatrix
 from influence.stats.permutation import joint_permutation_p, joint_permutations
@@ -102,21 +101,13 @@ def _cells(matrix: InfluenceMatrix, *, beyond_softmax: bool) -> _Cells:
         gain_NN=gain_NN,
         used_NN=used_NN,
         same_NN=same_NN,
-        control_NN=softmax_coupling(label_N, probabilities(samples)) if beyond_softmax else None,
+        control_NN=softmax_coupling(label_N, numbered_columns(samples, "prob")) if beyond_softmax else None,
         source_N=source(samples),
         median_self_gain=float(np.median(matrix.self_gain)),
     )
     if np.ptp(cells.residual(same_NN)[used_NN]) < 1e-9:
         raise UndefinedError("expected classes that the softmax control does not tell apart, got ones that it does")
     return cells
-
-
-def probabilities(samples: pd.DataFrame) -> Float64[Array, "N C"]:
-    """Class probabilities of each sample under the base model."""
-    names = list(itertools.takewhile(lambda name: name in samples, map("prob_{}".format, itertools.count())))
-    if not names:
-        column(samples, "prob_0")
-    return samples[names].to_numpy(np.float64)
 
 
 SCORES = tuple(

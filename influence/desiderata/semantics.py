@@ -3,7 +3,6 @@
 Distances come from outside the measured network: sample tables carry coordinates `embed_0`, `embed_1`, ...
 """
 
-import itertools
 import re
 from dataclasses import dataclass
 from functools import partial
@@ -15,8 +14,8 @@ from scipy import stats
 from scipy.spatial.distance import cdist
 
 from influence.arrays import Array
-from influence.desiderata.cells import clean_part, column, is_first_draw, is_single, source, square
-from influence.desiderata.class_block import probabilities, softmax_coupling
+from influence.desiderata.cells import clean_part, column, is_first_draw, is_single, numbered_columns, source, square
+from influence.desiderata.class_block import softmax_coupling
 from influence.desiderata.spec import Criterion, Ratio, Score, UndefinedError
 from influence.matrix import InfluenceMatrix
 from influence.stats.mrqap import Mrqap, mrqap
@@ -98,7 +97,7 @@ def normalised_share(matrix: InfluenceMatrix) -> Ratio:
 def _cells(matrix: InfluenceMatrix, *, same_label: bool) -> _Cells:
     samples, known_N, self_gain_N = _samples(matrix)
     gain_NN, used_NN = square(clean_part(matrix))
-    embed_ND = _embedding(samples)
+    embed_ND = numbered_columns(samples, "embed")
     label_N = _labels(samples)
     same_NN = label_N[:, None] == label_N
     used_NN = used_NN & known_N[:, None] & known_N & (same_NN if same_label else ~same_NN)
@@ -146,11 +145,6 @@ def _ranks(cells: _Cells) -> tuple[Array, Array]:
     return stats.rankdata(gain_C), stats.rankdata(distance_C)
 
 
-def _embedding(samples: pd.DataFrame) -> Float64[Array, "N D"]:
-    names = list(itertools.takewhile(lambda name: name in samples, map("embed_{}".format, itertools.count())))
-    return samples[names].to_numpy(np.float64)
-
-
 def _labels(samples: pd.DataFrame) -> Array:
     """Labels; of texts without them whether they are a sentence or a bare name."""
     if "label" in samples:
@@ -161,7 +155,7 @@ def _labels(samples: pd.DataFrame) -> Array:
 def _controls(samples: pd.DataFrame) -> list[Array]:
     controls = []
     if {"label", "prob_0"} <= set(samples):
-        coupling_NN = softmax_coupling(np.asarray(samples["label"]), probabilities(samples))
+        coupling_NN = softmax_coupling(np.asarray(samples["label"]), numbered_columns(samples, "prob"))
         size_N = np.sqrt(coupling_NN.diagonal())
         # A sample that the network is certain of couples with none; rounding must not divide by 0.
         controls.append(coupling_NN / np.maximum(np.outer(size_N, size_N), np.finfo(float).tiny))
