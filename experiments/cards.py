@@ -88,7 +88,7 @@ def _card(scored: Sequence[tuple[RunSet, pd.DataFrame]]) -> Card:
             estimator=", ".join(filter(None, [runs.kind, runs.unusual])),
             domain=runs.domain,
             experiment=runs.name,
-            run=str(runs.folders[0]),
+            run="/".join(runs.folders[0].parts[-2:]),
         )
         for runs, frame in sorted(scored, key=lambda one: _place(one[0]))
         if not (runs.unusual and runs.kind in usual)
