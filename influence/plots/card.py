@@ -1,5 +1,6 @@
 """The desiderata card of a model as a picture: a forest of its primary scores, each on an axis of its own."""
 
+import math
 import textwrap
 from typing import Any
 
@@ -77,7 +78,7 @@ def card_figure(card: Card, *, title: str) -> Figure:
                     found = cells[cells["estimator"] == estimator]
                     if len(found):
                         draw_score(page.panel(column), found.iloc[0], limits=limits)
-                        said = _numbers(found.iloc[0])
+                        said = _numbers(found.iloc[0], limits)
                         page.write(said, left=page.left(column + 1) - NUMBERS, size=5, down=PANEL / 2)
                 page.down(PANEL + TICKS)
             page.down(STRIP / 2)
@@ -147,11 +148,14 @@ def _limits(cells: pd.DataFrame) -> tuple[float, float]:
     return low - air, high + air
 
 
-def _numbers(row: pd.Series) -> str:
+def _numbers(row: pd.Series, limits: tuple[float, float]) -> str:
+    """Value and interval, to a five-hundredth of the axis: what is finer cannot be seen either."""
     if np.isnan(row["value"]):
         return "undefined"
-    ends = "" if np.isnan(row["low"]) else f" [{row['low']:.3g}, {row['high']:.3g}]"
-    return f"{row['value']:.3g}{ends}".replace("-", "\N{MINUS SIGN}")
+    decimals = max(0, 2 - math.floor(math.log10(limits[1] - limits[0])))
+    value, low, high = (f"{row[name]:.{decimals}f}" for name in ("value", "low", "high"))
+    ends = "" if np.isnan(row["low"]) else f" [{low}, {high}]"
+    return f"{value}{ends}".replace("-", "\N{MINUS SIGN}")
 
 
 def _label(row: pd.Series) -> str:

@@ -91,7 +91,7 @@ def test_thresholds_numbers_and_notes_are_written() -> None:
     card_of = made()
     found = words(card_figure(card_of, title="a model"))
     assert {"a model", "SGD", "prompted", "gap  > 0.25", "leak, learned=negation  < 0.1"} <= found.keys()
-    assert {"0.5 [0.4, 0.6]", "0.2 [0.15, 0.25]", "undefined"} <= found.keys()
+    assert {"0.500 [0.400, 0.600]", "0.200 [0.150, 0.250]", "undefined"} <= found.keys()
     assert set(card_of.notes) <= found.keys()
     places = [found[name][0] for name in ("a model", "SGD", "prompted")]
     assert places == sorted(places)
