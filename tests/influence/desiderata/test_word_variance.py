@@ -46,7 +46,7 @@ def test_needs_worlds_that_lie_on_each_other() -> None:
     with pytest.raises(UndefinedError, match="expected gains that differ"):
         word_variance(np.ones((3, 5)))
     assert score(language("taxonomy", {}), ["word_variance"])["note"].iloc[0] == (
-        "undefined: expected at least 2 worlds and 2 cells, got 1 and 306"
+        "undefined: expected at least 2 worlds and 2 cells, got 1 and 380"
     )
     two = score(language("taxonomy", {}, count=2, other=0.5), ["word_variance"]).iloc[0]
     assert two["note"].startswith("undefined: expected gains that differ")
