@@ -1,6 +1,7 @@
 """The commands as a test calls them: composed, executed in this process, or started as one of their own."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -52,7 +53,14 @@ def start(*arguments: str, python_path: Path = ROOT) -> "subprocess.Popen[str]":
     environment = os.environ | {"PYTHONPATH": str(python_path), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "experiments.run", *arguments]
     return subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        # Tests that a shell started in the background ignore interrupts, and so would what they start.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
 
 

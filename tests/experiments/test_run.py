@@ -130,7 +130,7 @@ MANY = (
     *UNTRAINED,
     "data.probes.per_class=8",
     "data.probes.sigmas=[0.0]",
-    "estimator.num_steps=120",
+    "estimator.num_steps=40",
     "engine.block_size=2",
 )
 """80 probes in 40 blocks, each of which takes a moment."""
