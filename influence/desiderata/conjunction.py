@@ -37,10 +37,10 @@ def direction(matrix: InfluenceMatrix) -> Ratio:
     ]
     converse = _one(converses, f"converse of {entailed}")
     gap = (
-        _gain(world, both, entailed)
-        - _gain(world, both, converse)
-        - _gain(world, broken, entailed)
-        + _gain(world, broken, converse)
+        world.gain(both, entailed)
+        - world.gain(both, converse)
+        - world.gain(broken, entailed)
+        + world.gain(broken, converse)
     )
     return Ratio(gap, _self_gain(world, both))
 
@@ -66,7 +66,7 @@ def synergy(matrix: InfluenceMatrix) -> Ratio:
     both, broken = _pairs(world)
     entailed = _one(world.of_role("entailed"), "entailed item")
     beyond = [
-        _gain(world, pair, entailed) - sum(_gain(world, statement, entailed) for statement in _statements(world, pair))
+        world.gain(pair, entailed) - sum(world.gain(statement, entailed) for statement in _statements(world, pair))
         for pair in (both, broken)
     ]
     return Ratio(beyond[0] - beyond[1], _self_gain(world, both))
@@ -91,12 +91,6 @@ def _statements(world: World, item: str) -> list[str]:
 
 def _self_gain(world: World, pair: str) -> float:
     return float(np.mean([world.self_gain(statement) for statement in _statements(world, pair)]))
-
-
-def _gain(world: World, learned: str, read: str) -> float:
-    if not world.has(learned, read):
-        raise UndefinedError(f"expected {read} to be read after {learned}, got no such cell")
-    return world.gain(learned, read)
 
 
 def _words(world: World, item: str) -> list[str]:

@@ -67,7 +67,13 @@ class World:
         return learned in self.row and read in self.column
 
     def gain(self, learned: str, read: str) -> float:
-        """Gain of one item after another was learned, in the unit of the readout."""
+        """Gain of one item after another was learned, in the unit of the readout.
+
+        Raises:
+            UndefinedError: the cell was not measured.
+        """
+        if not self.has(learned, read):
+            raise UndefinedError(f"expected {read} to be read after {learned}, got no such cell")
         return float(self.matrix.gain[self.row[learned], self.column[read]])
 
     def self_gain(self, item: str) -> float:

@@ -79,21 +79,18 @@ class Chains:
         """Mean gain of the two statements of a link over the pairings that hold them, and that of its first alone."""
         read = self._link(link)
         jointly = [
-            self._gain(item_id("joint", bits), item_id(read, (side, side ^ bits[link - 1])))
+            self.world.gain(item_id("joint", bits), item_id(read, (side, side ^ bits[link - 1])))
             for bits in product((0, 1), repeat=self.length)
             for side in (0, 1)
         ]
         first = item_id(read, (0, 0))
-        return Ratio(float(np.mean(jointly)), self._gain(first, first))
+        return Ratio(float(np.mean(jointly)), self.world.gain(first, first))
 
     def _k(self, kind: str, bits: Sequence[int], read: str) -> float:
-        gains = [self._gain(item_id(kind, bits), item_id(read, names)) for names in ((0, 0), (0, 1), (1, 1), (1, 0))]
+        gains = [
+            self.world.gain(item_id(kind, bits), item_id(read, names)) for names in ((0, 0), (0, 1), (1, 1), (1, 0))
+        ]
         return (gains[0] - gains[1] + gains[2] - gains[3]) / 2
-
-    def _gain(self, learned: str, read: str) -> float:
-        if not self.world.has(learned, read):
-            raise UndefinedError(f"expected {read} to be read after {learned}, got no such cell")
-        return self.world.gain(learned, read)
 
     def _link(self, link: int) -> str:
         if link > self.length:

@@ -120,11 +120,12 @@ class TestHub:
         program = (
             "import sys\nfrom pathlib import Path\nfrom influence.models.sources import load\n"
             "load(sys.argv[1], folder=Path(sys.argv[2]))\n"
-            "from huggingface_hub import constants\nassert constants.HF_HUB_DISABLE_TELEMETRY\n"
+            "from huggingface_hub import constants\nprint(constants.HF_HUB_DISABLE_TELEMETRY)\n"
         )
         environment = {name: value for name, value in os.environ.items() if "TELEMETRY" not in name}
         command = [sys.executable, "-c", program, str(saved), str(tmp_path)]
-        subprocess.run(command, cwd=ROOT, env=environment, check=True)
+        said = subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True)
+        assert said.stdout.splitlines()[-1] == "True"
 
 
 @pytest.mark.parametrize(("package", "source"), [("transformers", "a folder"), (PACKAGE, EMBEDDED)])
