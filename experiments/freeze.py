@@ -37,7 +37,7 @@ def freeze(folder: Path, published: Path) -> Path:
     """Copy a run to `published/<name>/<hash>/` and its base weights to `published/models/<hash>/`.
 
     Of base models that differ in their seed only the first is kept; the others' weights are known by their digest, and
-    trained again in minutes. Gains are kept in single precision. Of the configuration only what decides the numbers is
+    trained again in minutes. Gains are kept to a part in 65,000. Of the configuration only what decides the numbers is
     kept: paths of a machine are not, and given weights are named by their checksum.
 
     Raises:

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, overload
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float64
+from jaxtyping import Bool, Float32, Float64
 
 from influence.arrays import Array
 from influence.files import read_json, write_atomically, write_json
@@ -39,6 +39,7 @@ class Block:
         self_gain_P: gain of each probe on itself, read even where it is no target.
         before_T: readout of each target under the base model.
         failure_P: why a probe's row failed, or "".
+        stamp: digests of the weights, data and settings that it was measured with; {} where nobody told.
     """
 
     id: str
@@ -48,6 +49,7 @@ class Block:
     self_gain_P: Float64[Array, " P"]
     before_T: Float64[Array, " T"]
     failure_P: Array
+    stamp: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def probes(self) -> slice:
@@ -61,35 +63,67 @@ class Block:
 
     def save(self, folder: Path) -> None:
         """Write `<folder>/<id>.npz`, atomically."""
-        write_atomically(folder / f"{self.id}.npz", lambda path: np.savez(path, allow_pickle=False, **self._arrays()))
-
-    @classmethod
-    def load(cls, folder: Path, id: str) -> Self:
-        """Read `<folder>/<id>.npz`; ValueError names a torn file."""
-        with _arrays_of(folder / f"{id}.npz") as arrays:
-            return cls._of(id, arrays)
-
-    def _arrays(self) -> dict[str, Array]:
-        return {
+        arrays = {
             "first": np.array([self.first_probe, self.first_target]),
             "gain": self.gain_PT,
             "self_gain": self.self_gain_P,
             "before": self.before_T,
             "failure": self.failure_P.astype(str),
+            "stamp": _stamp_array(self.stamp),
         }
+        write_atomically(folder / f"{self.id}.npz", lambda path: np.savez(path, allow_pickle=False, **arrays))
 
     @classmethod
-    def _of(cls, id: str, arrays: Mapping[str, Array], prefix: str = "") -> Self:
-        first_probe, first_target = arrays[f"{prefix}first"].tolist()
-        return cls(
-            id=id,
-            first_probe=first_probe,
-            first_target=first_target,
-            gain_PT=arrays[f"{prefix}gain"].astype(float),
-            self_gain_P=arrays[f"{prefix}self_gain"].astype(float),
-            before_T=arrays[f"{prefix}before"].astype(float),
-            failure_P=arrays[f"{prefix}failure"],
-        )
+    def load(cls, folder: Path, id: str) -> Self:
+        """Read `<folder>/<id>.npz`; ValueError names a torn file."""
+        with _arrays_of(folder / f"{id}.npz") as arrays:
+            return cls(
+                id=id,
+                first_probe=int(arrays["first"][0]),
+                first_target=int(arrays["first"][1]),
+                gain_PT=arrays["gain"],
+                self_gain_P=arrays["self_gain"],
+                before_T=arrays["before"],
+                failure_P=arrays["failure"],
+                stamp=_stamp_of(arrays),
+            )
+
+
+def _stamp_array(stamp: Mapping[str, str]) -> Array:
+    return np.array(sorted(stamp.items()), str).reshape(-1, 2)
+
+
+def _stamp_of(arrays: Mapping[str, Array]) -> dict[str, str]:
+    return {str(name): str(digest) for name, digest in arrays["stamp"]} if "stamp" in arrays else {}
+
+
+class StoredBlocks(Sequence[Block]):
+    """Blocks of a folder, each read from its file whenever it is asked for, and none kept.
+
+    Attributes:
+        folder: holds `<id>.npz` of each block.
+        rows: the probes that each block covers, by its id, in order.
+    """
+
+    def __init__(self, folder: Path, rows: Mapping[str, slice]) -> None:
+        self.folder, self.rows = folder, rows
+        self._ids = list(rows)
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    @overload
+    def __getitem__(self, index: int) -> Block: ...
+    @overload
+    def __getitem__(self, index: slice) -> "StoredBlocks": ...
+    def __getitem__(self, index: int | slice) -> "Block | StoredBlocks":
+        if isinstance(index, slice):
+            return StoredBlocks(self.folder, {id: self.rows[id] for id in self._ids[index]})
+        return Block.load(self.folder, self._ids[index])
+
+    def holding(self, keep_P: Bool[Array, " P"]) -> "StoredBlocks":
+        """Those that hold a probe of the mask, found without reading any."""
+        return StoredBlocks(self.folder, {id: rows for id, rows in self.rows.items() if keep_P[rows].any()})
 
 
 SMALL: dict[str, Any] = {
@@ -105,24 +139,60 @@ PACKED = "blocks.npz"
 
 
 def pack(folder: Path, target: Path) -> None:
-    """Write a saved matrix to another folder in single precision, its blocks as one packed file."""
+    """Write a saved matrix to another folder, its blocks as one packed file, every gain to a part in 65,000."""
     probes, targets = (
         table.astype({name: np.float32 for name in table if str(name).startswith("prob_")})
         for table in read_tables(folder)
     )
     write_tables(target, probes, targets)
-    ids = list(read_header(folder)["blocks"])
+    blocks = [Block.load(folder / "blocks", id) for id in read_header(folder)["blocks"]]
     arrays = {
-        f"{id}/{name}": array.astype(np.float32) if array.dtype == float else array
-        for id in ids
-        for name, array in Block.load(folder / "blocks", id)._arrays().items()
+        "id": np.array([block.id for block in blocks]),
+        "first": np.array([(block.first_probe, block.first_target) for block in blocks]),
+        "shape": np.array([block.gain_PT.shape for block in blocks]),
+        "gain": _rounded(np.concatenate([block.gain_PT.ravel() for block in blocks])),
+        "self_gain": _rounded(np.concatenate([block.self_gain_P for block in blocks])),
+        "before": np.concatenate([block.before_T for block in blocks]).astype(np.float32),
+        "failure": np.concatenate([block.failure_P.astype(str) for block in blocks]),
     }
     write_atomically(target / PACKED, lambda path: np.savez_compressed(path, allow_pickle=False, **arrays))
 
 
+def _rounded(array: Float64[Array, "..."]) -> Float32[Array, "..."]:
+    """Single precision without the last eight bits, which hold noise alone and do not compress."""
+    bits = array.astype(np.float32).view(np.uint32)
+    return ((bits + np.uint32(0x80)) & np.uint32(0xFFFFFF00)).view(np.float32)
+
+
 def _unpack(folder: Path, ids: Sequence[str]) -> list[Block]:
-    with _arrays_of(folder / PACKED) as arrays:
-        return [Block._of(id, arrays, f"{id}/") for id in ids]
+    """The named blocks of a packed file, whose arrays stand one after another."""
+    with _arrays_of(folder / PACKED) as packed:
+        arrays = dict(packed)
+    probe_ends, target_ends = np.cumsum(arrays["shape"], axis=0).T
+    cell_ends = np.cumsum(arrays["shape"].prod(axis=1))
+    parts = zip(
+        arrays["id"],
+        arrays["first"],
+        arrays["shape"],
+        np.split(arrays["gain"], cell_ends[:-1]),
+        np.split(arrays["self_gain"], probe_ends[:-1]),
+        np.split(arrays["before"], target_ends[:-1]),
+        np.split(arrays["failure"], probe_ends[:-1]),
+        strict=True,
+    )
+    return [
+        Block(
+            id=str(id),
+            first_probe=int(first_probe),
+            first_target=int(first_target),
+            gain_PT=gain.reshape(shape).astype(float),
+            self_gain_P=self_gain_P.astype(float),
+            before_T=before_T.astype(float),
+            failure_P=failure_P,
+        )
+        for id, (first_probe, first_target), shape, gain, self_gain_P, before_T, failure_P in parts
+        if id in ids
+    ]
 
 
 @contextmanager
@@ -147,7 +217,7 @@ class InfluenceMatrix:
     of their Figs. 2 to 6; `delta_loss` has the sign of Fig. 1).
 
     Attributes:
-        blocks: the measured parts; together they need not cover P x T.
+        blocks: the measured parts; together they need not cover P x T. Those of a folder stay there until they are read.
         probes, targets: one row a sample, in the order of rows and columns.
         readout: `name`, `unit` and `higher_is_better` of the number that was read.
         estimator: `name` and settings of how the influence was obtained.
@@ -231,7 +301,7 @@ class InfluenceMatrix:
         keep_T = np.ones(len(self.targets), bool) if targets is None else np.asarray(targets, bool)
         row_P, column_T = np.cumsum(keep_P) - keep_P, np.cumsum(keep_T) - keep_T
         blocks = []
-        for block in self.blocks:
+        for block in self.blocks.holding(keep_P) if isinstance(self.blocks, StoredBlocks) else self.blocks:
             rows, columns = keep_P[block.probes], keep_T[block.targets]
             if rows.any() and columns.any():
                 blocks.append(
@@ -315,15 +385,17 @@ class InfluenceMatrix:
             needed = [
                 id for id, (start, stop) in header["blocks"].items() if ((start <= wanted) & (wanted < stop)).any()
             ]
-        is_packed = (folder / PACKED).exists()
-        present = [id for id in needed if is_packed or (folder / "blocks" / f"{id}.npz").exists()]
+        missing = set(missing_blocks(folder))
+        present = [id for id in needed if id not in missing]
         if len(present) < len(needed) and not partial:
             raise FileNotFoundError(
                 f"expected {len(needed)} blocks in {folder}, got {len(present)}; "
                 "run the same command again to measure the rest, or load with partial=True"
             )
         matrix = cls(
-            blocks=_unpack(folder, present) if is_packed else [Block.load(folder / "blocks", id) for id in present],
+            blocks=_unpack(folder, present)
+            if (folder / PACKED).exists()
+            else StoredBlocks(folder / "blocks", {id: slice(*header["blocks"][id]) for id in present}),
             probes=tables[0],
             targets=tables[1],
             readout=header["readout"],
@@ -348,9 +420,54 @@ def write_tables(folder: Path, probes: pd.DataFrame, targets: pd.DataFrame) -> N
 
 def read_tables(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Read what `write_tables` wrote: the probes and the targets."""
-    names = ["probes", "targets" if (folder / "targets.parquet").exists() else "probes"]
-    probes, targets = (pd.read_parquet(folder / f"{name}.parquet") for name in names)
-    return probes, targets
+    probes = pd.read_parquet(folder / "probes.parquet")
+    targets = folder / "targets.parquet"
+    return probes, pd.read_parquet(targets) if targets.exists() else probes
+
+
+def missing_blocks(folder: Path) -> list[str]:
+    """Ids of the planned blocks without a file, in order.
+
+    Raises:
+        FileNotFoundError, ValueError: as `read_header`.
+    """
+    planned = read_header(folder)["blocks"]
+    if (folder / PACKED).exists():
+        return []
+    present = {path.stem for path in (folder / "blocks").glob("*.npz")}
+    return [id for id in planned if id not in present]
+
+
+def check_blocks(folder: Path, ids: Sequence[str] | None = None) -> None:
+    """Refuse blocks that are missing, or were measured with other weights, data or settings than `matrix.json` names.
+
+    Args:
+        folder: of the matrix.
+        ids: the blocks to check; None for all that are planned.
+
+    Raises:
+        FileNotFoundError: blocks are missing.
+        ValueError: a block is of another matrix, or torn.
+    """
+    header = read_header(folder)
+    wanted = list(header["blocks"]) if ids is None else ids
+    absent = set(missing_blocks(folder))
+    if missing := [id for id in wanted if id in absent]:
+        more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+        raise FileNotFoundError(
+            f"expected {len(wanted)} blocks in {folder}, got none for {', '.join(missing[:5])}{more}; "
+            "run the same command again to measure them"
+        )
+    expected = header.get("stamp", {})
+    for id in wanted:
+        path = folder / "blocks" / f"{id}.npz"
+        with _arrays_of(path) as arrays:
+            stamp = _stamp_of(arrays)
+        if other := [name for name in expected if stamp and stamp.get(name) != expected[name]]:
+            raise ValueError(
+                f"expected {path} to be a block of this matrix, got one measured with other {' and '.join(other)}; "
+                "delete it and run the same command again"
+            )
 
 
 def write_header(folder: Path, *, blocks: Mapping[str, tuple[int, int]], **description: Any) -> None:

@@ -30,13 +30,16 @@ def published(tmp_path: Path) -> Path:
     return tmp_path / "published"
 
 
-def test_the_copy_is_the_matrix_in_single_precision(smoke_copy, published):
+def test_the_copy_is_the_matrix_to_fifteen_bits(smoke_copy, published):
     run = committed(smoke_copy)
     target = freeze.freeze(run.path, published)
     assert target == published / "smoke" / run.path.name
     one, other = InfluenceMatrix.load(run.path), InfluenceMatrix.load(target)
-    for name in ("gain", "self_gain", "before"):
-        assert np.array_equal(getattr(one, name).astype(np.float32), getattr(other, name))
+    assert np.array_equal(one.before.astype(np.float32), other.before)
+    for name in ("gain", "self_gain"):
+        mine, its = getattr(one, name), getattr(other, name)
+        np.testing.assert_allclose(its, mine, rtol=2**-16)
+        assert not (its.astype(np.float32).view(np.uint32) & 0xFF).any()  # nothing left that does not compress
     assert (one.estimator, one.readout, one.provenance) == (other.estimator, other.readout, other.provenance)
     assert [block.id for block in one.blocks] == [block.id for block in other.blocks]
     few = list(one.probes["id"][[3, 7]])
