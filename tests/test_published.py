@@ -28,6 +28,14 @@ RUNS = find_runs([PUBLISHED])
 TEXT_RUNS = [folder for folder in RUNS if "worlds" in RunFolder(folder).config.data]
 IMAGE_RUNS = [folder for folder in RUNS if folder not in TEXT_RUNS]
 
+DATA = {
+    "length": schema.ChainsConfig,
+    "categories": schema.NounsConfig,
+    "worlds": schema.DomainConfig,
+    "split": schema.ImagesConfig,
+}
+"""Schemas of data by a setting that those before it lack."""
+
 
 def weights(folder: Path) -> Path:
     """The base model of a run, where it is published: of the first seed alone."""
@@ -59,10 +67,9 @@ def at_the_same_step(matrix: InfluenceMatrix, config: schema.Config) -> Estimato
 
 def typed(config):
     """The frozen settings with their schemas, as composing would give them."""
-    texts = "worlds" in config.data
     groups = {
-        "data": schema.DomainConfig if texts else schema.ImagesConfig,
-        "model": schema.CausalLMConfig if texts else schema.CNNConfig,
+        "data": next(kind for mark, kind in DATA.items() if mark in config.data),
+        "model": schema.CausalLMConfig if "worlds" in config.data else schema.CNNConfig,
         "estimator": schema.SCHEMAS["estimator", config.estimator.name],
     }
     for group, kind in groups.items():
@@ -116,7 +123,13 @@ def test_two_entries_of_the_language_model_measured_again(folder, gemma):
     pd.testing.assert_frame_equal(probes, matrix.probes)
     pd.testing.assert_frame_equal(targets, matrix.targets)
     for i, j in cells:
-        again = measure(gemma, probes.iloc[[i]], targets.iloc[[j]], estimator=at_the_same_step(matrix, config))
+        again = measure(
+            gemma,
+            probes.iloc[[i]],
+            targets.iloc[[j]],
+            estimator=at_the_same_step(matrix, config),
+            readout=config.readout.name,
+        )
         assert again.before[0] == pytest.approx(matrix.before[j], abs=1e-4)
         assert again.gain[0, 0] == pytest.approx(matrix.gain[i, j], abs=2e-3, rel=1e-2)
 

@@ -57,9 +57,9 @@ class Card:
 def card(scores: pd.DataFrame) -> Card:
     """The card of a model from the scores of its runs.
 
-    Verdicts are given anew, by `influence.desiderata.verdict.judge` over all that is judged of an estimator. Left out,
-    and named in the notes, are scores that no estimator defines in a domain, and domains where a desideratum is only
-    described while it is judged in another.
+    Verdicts are given anew, by `influence.desiderata.verdict.judge` over all that is judged of an estimator. Left out
+    are scores that no estimator defines in a domain, and domains where a desideratum is only described while it is
+    judged in another; the notes name the latter, and what is defined in no domain.
 
     >>> card(pd.concat([score(learned).assign(estimator="SGD"), score(prompted).assign(estimator="prompted")]))
 
@@ -85,7 +85,7 @@ def card(scores: pd.DataFrame) -> Card:
     names = zip(table["desideratum"], table["domain"], strict=True)
     table["row"] = [DESIDERATA.get(name, name) + (f" ({domain})" if domain else "") for name, domain in names]
     is_defined = _any(table["value"].notna(), table, CELL)
-    undefined, table = table[~is_defined], table[is_defined]
+    undefined, table = table[~_any(is_defined, table, ["score"])], table[is_defined]
     table = table.assign(overall=table.groupby([*ROW, "estimator"])["verdict"].transform(overall))
     is_judged = table["overall"] != DESCRIPTIVE
     is_shown = _any(is_judged, table, ROW) | ~_any(is_judged, table, ["desideratum"])
