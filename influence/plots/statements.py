@@ -66,51 +66,34 @@ def statement_figure(
         raise ValueError(
             f"expected rows of panels of one length that begin with a panel, got lengths {lengths}; fill with None"
         )
-    num_columns = lengths[0]
     shared = len({panel.clip for row in panels for panel in row if panel}) == 1
-    side = _panel_width(probes, targets, num_columns, width)
-    width -= num_columns * max(0.0, side - LARGEST_CELL * len(targets) / 72)
-    side = min(side, LARGEST_CELL * len(targets) / 72)
-    aspect = len(probes) / len(targets)
     with style():
-        # Labels are broken to fit their cells: start the matrices near their final size, on a page that is too high.
-        figure = Figure(figsize=(width, len(panels) * (side * aspect + 6)), layout="compressed")
-        start = {
-            "left": 1 - num_columns * (side + BETWEEN_PANELS) / width,
-            "right": 1,
-            "bottom": 0,
-            "top": 1,
-            "wspace": BETWEEN_PANELS / side,
-        }
-        grid = figure.subplots(
-            len(panels), num_columns, squeeze=False, gridspec_kw=start, subplot_kw={"box_aspect": aspect}
-        )
+        figure, grid, side = _grid(probes, targets, shape=(len(panels), lengths[0]), width=width)
         drawn: list[tuple[Axes, AxesImage, Panel]] = []
-        for row, row_axes in enumerate(grid):
-            for column, axes in enumerate(row_axes):
-                panel, below = panels[row][column], [other[column] for other in panels[row + 1 :]]
-                if panel is None:
-                    axes.set_axis_off()
-                    continue
-                axes.apply_aspect()
-                image = draw_statements(
-                    axes,
-                    panel.gain_PT,
-                    probes,
-                    targets,
-                    clip=panel.clip,
-                    number_format=number_format,
-                    name_probes=column == 0,
-                    name_targets=not (shared and any(below)),
-                )
-                if below and not any(below):  # its names hang into the empty place
-                    axes.xaxis.set_in_layout(False)
-                if premises is not None and row == 0:
-                    height = _points(axes, axes.bbox.height)
-                    strip = axes.inset_axes((0, 1 + GAP / height, 1, STRIP_HEIGHT / height))
-                    draw_expected(strip, targets, premises=premises if column == 0 else None)
-                axes.set_title(_in_lines(panel.title, 3, shortest=int(side * 72 / (LETTER_WIDTH * TITLE_SIZE))))
-                drawn.append((axes, image, panel))
+        for (row, column), axes in np.ndenumerate(grid):
+            panel, below = panels[row][column], [other[column] for other in panels[row + 1 :]]
+            if panel is None:
+                axes.set_axis_off()
+                continue
+            axes.apply_aspect()
+            image = draw_statements(
+                axes,
+                panel.gain_PT,
+                probes,
+                targets,
+                clip=panel.clip,
+                number_format=number_format,
+                name_probes=column == 0,
+                name_targets=not (shared and any(below)),
+            )
+            if below and not any(below):  # its names hang into the empty place
+                axes.xaxis.set_in_layout(False)
+            if premises is not None and row == 0:
+                height = _points(axes, axes.bbox.height)
+                strip = axes.inset_axes((0, 1 + GAP / height, 1, STRIP_HEIGHT / height))
+                draw_expected(strip, targets, premises=premises if column == 0 else None)
+            axes.set_title(_in_lines(panel.title, 3, shortest=int(side * 72 / (LETTER_WIDTH * TITLE_SIZE))))
+            drawn.append((axes, image, panel))
         if shared:
             draw_colorbar(list(grid.flat), drawn[0][1], drawn[0][2].clip, unit)
         else:
@@ -209,6 +192,27 @@ def draw_expected(axes: Axes, targets: pd.DataFrame, *, premises: str | None) ->
     else:
         lines = _in_lines(premises, int(STRIP_HEIGHT / (LINE_HEIGHT * size)) - 1)
         axes.set_yticks([0], [f"expected after learning\n{lines}"], size=size)
+
+
+def _grid(
+    probes: pd.DataFrame, targets: pd.DataFrame, *, shape: tuple[int, int], width: float
+) -> tuple[Figure, Array, float]:
+    """Axes of matrices near their final size, to which labels are broken, on a page that is too high; their width."""
+    num_rows, num_columns = shape
+    widest = LARGEST_CELL * len(targets) / 72
+    room = _panel_width(probes, targets, num_columns, width)
+    side, aspect = min(room, widest), len(probes) / len(targets)
+    width -= num_columns * (room - side)
+    figure = Figure(figsize=(width, num_rows * (side * aspect + 6)), layout="compressed")
+    start = {
+        "left": 1 - num_columns * (side + BETWEEN_PANELS) / width,
+        "right": 1,
+        "bottom": 0,
+        "top": 1,
+        "wspace": BETWEEN_PANELS / side,
+    }
+    grid = figure.subplots(num_rows, num_columns, squeeze=False, gridspec_kw=start, subplot_kw={"box_aspect": aspect})
+    return figure, grid, side
 
 
 def _write_numbers(axes: Axes, image: AxesImage, gain_PT: Float64[Array, "P T"], number_format: str) -> None:
