@@ -1,0 +1,1 @@
+"""The report: every saved run as one static site, which opens from disk."""
