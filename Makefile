@@ -6,7 +6,7 @@ PY := .venv/bin/python
 INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check smoke verify install data figures lint types fmt clean
+.PHONY: help demo test check smoke verify bench install engines data figures report lint types fmt clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -14,6 +14,7 @@ help: ## List the targets
 demo: data ## Install, fetch the data, measure the CNN of Figure 1 and three worlds of Figure 2
 	@$(PY) -m experiments.run experiment=fig1_cnn
 	@$(PY) -m experiments.run experiment=demo_text
+	@$(PY) -m experiments.report
 
 test: lint types ## Install, fetch the data, run every check and test but the long proofs
 	@$(PY) -m experiments.fetch || [ -z "$$CI" ]  # without data the tests that need it are skipped; CI needs it
@@ -27,13 +28,28 @@ smoke: install ## One small run of images and one of texts, in a folder of its o
 	  $(PY) -m experiments.run experiment=smoke outputs="$$folder" && \
 	  $(PY) -m experiments.run experiment=smoke_text outputs="$$folder"
 
-verify: data ## The long proofs: calibration of the statistics
+verify: data engines ## The long proofs: calibration of the statistics, sweeps whose workers are killed
 	@$(PY) -m pytest -m verify
+
+bench: data .venv/bench ## Time the engine beside other ways to the same numbers, in 25 minutes; CASES=cnn for some
+	@$(PY) -m tests.bench $(CASES)
+
+.venv/bench: $(INSTALLED)
+	@$(PY) -m pip install -q -c constraints.txt -e ".[bench]"
+	@touch $@
 
 install: $(INSTALLED) ## Install into .venv what constraints.txt pins
 
 $(INSTALLED): pyproject.toml constraints.txt | .venv/bin/pip
 	@$(PY) -m pip install -q -c constraints.txt -e ".[dev,text]"
+	@touch $@
+
+engines: .venv/engines ## Install what else sweeps can use: Ray and Optuna
+
+# Hydra's launcher for Ray wants an older cloudpickle than joblib does, for AWS, which is not used here.
+.venv/engines: $(INSTALLED)
+	@$(PY) -m pip install -q -c constraints.txt -e ".[ray,optuna]"
+	@$(PY) -m pip install -q -c constraints.txt --no-deps hydra-ray-launcher
 	@touch $@
 
 # pip comes last into a new environment, so that an interrupted one is made again.
@@ -49,6 +65,9 @@ data: install ## Fetch MNIST and FashionMNIST into outputs/data
 
 figures: install ## Draw the paper's figures from the finished runs
 	@$(PY) -m experiments.figures
+
+report: install ## One static site of all saved runs: outputs/report/index.html
+	@$(PY) -m experiments.report
 
 lint: install
 	@$(PY) -m ruff check .

@@ -43,6 +43,7 @@ from influence.data.training import ImageData
 from influence.data.vision import ImageSet, load
 from influence.data.words import TokenIds
 from influence.data.worlds import worlds
+from influence.engine.chunks import Engine
 from influence.estimators.finetune import FineTune
 from influence.estimators.first_order import FirstOrder
 from influence.estimators.prompt import Prompt
@@ -222,6 +223,11 @@ def estimator(config: FineTuneConfig | FirstOrderConfig | PromptConfig) -> Estim
     return ESTIMATORS[type(config)](**settings)
 
 
+def engine(config: Config) -> Engine:
+    """How the library is to compute."""
+    return Engine(fast=config.engine.fast, memory_gb=config.engine.memory_gb)
+
+
 def initial_model(config: Config) -> nn.Module:
     """The model as initialised, on the CPU."""
     return initialise(architecture(config), config.trainer.seed)
@@ -252,7 +258,8 @@ def base_model(model: nn.Module, config: Config, folder: Path) -> tuple[nn.Modul
 def architecture(config: Config) -> Callable[[], nn.Module]:
     """What makes the model: a language model with its weights, any other still without."""
     if isinstance(config.model, CausalLMConfig):
-        return partial(_causal_lm, config.model, Path(config.outputs) / "models", config.seed)
+        folder = Path(config.outputs) / "models"
+        return partial(_causal_lm, config.model, folder, config.seed, fast=config.engine.fast)
     if isinstance(config.model, OwnModelConfig):
         return partial(locate(config.model._target_, config.trust), **config.model.options)
     assert isinstance(config.model, CNNConfig)
@@ -261,14 +268,14 @@ def architecture(config: Config) -> Callable[[], nn.Module]:
     return partial(CNN, **chosen)
 
 
-def _causal_lm(config: CausalLMConfig, folder: Path, seed: int) -> CausalLM:
+def _causal_lm(config: CausalLMConfig, folder: Path, seed: int, *, fast: bool) -> CausalLM:
     if config.source == TINY_RANDOM:
         network, tokenizer = tiny_random()
     else:
         network, tokenizer = sources.load(
             config.source, folder=folder, dtype=config.dtype.value, revision=config.revision, report=log.info
         )
-    return CausalLM(network, tokenizer, lora=config.lora or None, seed=seed)
+    return CausalLM(network, tokenizer, lora=config.lora or None, seed=seed, engine=fast)
 
 
 def _trainable(model: nn.Module) -> pl.LightningModule:

@@ -52,7 +52,7 @@ def published_cards(published: Path) -> dict[str, Card]:
     scored = []
     for runs in run_sets(find_runs([published])):
         matrices = runs.matrices()
-        if primary := _primary(matrices):
+        if primary := primary_scores(matrices):
             scored.append((runs, score(matrices, primary)))
     return cards(scored)
 
@@ -114,7 +114,7 @@ def _standing(rows: pd.DataFrame) -> tuple[bool, bool, int]:
     return bool(rows["value"].notna().any()), bool((rows["verdict"] != DESCRIPTIVE).any()), int(rows["n"].max())
 
 
-def _primary(matrices: Sequence[InfluenceMatrix]) -> list[Score]:
+def primary_scores(matrices: Sequence[InfluenceMatrix]) -> list[Score]:
     """The primary scores that apply to the samples of a matrix."""
     world = next(matrices[0].worlds())
     return [

@@ -1,24 +1,39 @@
 """Figures and tables from saved runs alone: `python -m experiments.figures`.
 
-With folders it draws their runs again; without, it rebuilds the figures and tables of the README from
-`outputs/published/`.
+With folders it draws their runs again. Without, it rebuilds those figures and tables of the paper and of the README
+that are not up to date, from `outputs/published/` or from the runs in another folder of the same form, and writes what
+they were made of into `figures/manifest.json` beside them.
 """
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from experiments import plateau, text_figures
+from experiments import bench, plateau, text_figures
 from experiments.cards import draw_card, published_cards
-from experiments.published import IMAGE_OPTIMIZERS, OPTIMIZERS, PUBLISHED, SELF_GAINS, fig1_step_sizes
-from experiments.readme import write_readme
+from experiments.ledger import ledger_table
+from experiments.manifest import Product, rebuild
+from experiments.published import (
+    IMAGE_OPTIMIZERS,
+    LEDGER,
+    OPTIMIZERS,
+    PLATEAUS,
+    PUBLISHED,
+    SELF_GAINS,
+    TEXTS,
+    fig1_step_sizes,
+)
+from experiments.readme import TABLES, save_table, stored_tables, write_readme
 from experiments.run_folder import find_runs
 from experiments.schema import REPOSITORY
 from influence.arrays import Array
 from influence.data.stored import load_images
+from influence.files import write_atomically
 from influence.matrix import InfluenceMatrix
 from influence.plots.matrix import Panel, matrix_figure
 from influence.plots.style import save_figure
@@ -31,23 +46,41 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Draw the runs named on the command line, or everything that the README shows."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="*", type=Path, help="run folders, or folders of runs")
+    parser.add_argument(
+        "--runs",
+        type=Path,
+        default=PUBLISHED,
+        metavar="FOLDER",
+        help="where the runs of the paper's figures are: local ones, or those of `experiments.mirror --download`",
+    )
+    parser.add_argument("--force", action="store_true", help="also make again what is up to date")
     options = parser.parse_args(arguments)
     try:
         if options.folders:
             drawn = [path for folder in find_runs(options.folders) for path in draw_run(folder)]
         else:
-            drawn = [*draw_published(PUBLISHED), write_readme(REPOSITORY / "README.md", PUBLISHED)]
+            drawn = rebuild(PRODUCTS, options.runs, force=options.force)
+            if options.runs == PUBLISHED:
+                write_readme(REPOSITORY / "README.md", stored_tables(PUBLISHED))
     except (FileNotFoundError, ValueError) as error:
         sys.exit(f"figures: {error}")
     for path in drawn:
         print(path)
+    if not drawn:
+        print("All figures and tables are up to date.")
 
 
-def draw_run(folder: Path) -> list[Path]:
-    """The matrix of one run, in `<folder>/figures/`."""
+MOST_DRAWN = 1000
+"""Rows, and columns: of more, every second or third is drawn, and so on, since a figure has no room for them."""
+
+
+def draw_run(folder: Path, figures: Path | None = None) -> list[Path]:
+    """The matrix of one run, in `<folder>/figures/` or in a folder of its own."""
+    stem = (figures or folder / "figures") / "matrix"
     matrix = InfluenceMatrix.load(folder)
     if {"item", "noun"} & set(matrix.probes):
-        return text_figures.draw_run(folder)
+        return text_figures.draw_beside([folder], stem)
+    matrix = _thinned(matrix)
     figure = matrix_figure(
         [[_panel(matrix)]],
         matrix.probes,
@@ -56,11 +89,21 @@ def draw_run(folder: Path) -> list[Path]:
         thumbnails=_thumbnails(folder, matrix),
         width=4.5,
     )
-    return save_figure(figure, folder / "figures" / "matrix", {**_ids(matrix), "gain": matrix.gain})
+    return save_figure(figure, stem, {**_ids(matrix), "gain": matrix.gain})
 
 
-def draw_published(published: Path) -> list[Path]:
-    """The figures of the README: Fig. 1D at three self-gains, SGD above Adam; the plateau; language; and the cards."""
+def _thinned(matrix: InfluenceMatrix) -> InfluenceMatrix:
+    """At most `MOST_DRAWN` rows and columns, evenly from the whole, read a block at a time."""
+    if max(len(matrix.probes), len(matrix.targets)) <= MOST_DRAWN:
+        return matrix
+    keep_P, keep_T = (
+        np.arange(len(table)) % math.ceil(len(table) / MOST_DRAWN) == 0 for table in (matrix.probes, matrix.targets)
+    )
+    return matrix.select(probes=keep_P, targets=keep_T)
+
+
+def draw_fig1d(published: Path) -> list[Path]:
+    """Fig. 1D at three self-gains, SGD above Adam."""
     folders = fig1_step_sizes(published)
     matrices = {key: InfluenceMatrix.load(folder) for key, folder in folders.items()}
     first = next(iter(matrices.values()))
@@ -72,16 +115,37 @@ def draw_published(published: Path) -> list[Path]:
         thumbnails=_thumbnails(next(iter(folders.values())), first),
     )
     data = {f"{optimizer}_{gain:g}": matrix.gain.astype(np.float32) for (optimizer, gain), matrix in matrices.items()}
-    return [
-        *save_figure(figure, published / "figures" / "fig1d", {**_ids(first), **data}),
-        *plateau.draw(plateau.plateau_table(published / "lr_plateau"), published / "figures"),
-        *text_figures.draw_published(published),
-        *(
-            path
-            for model, card in published_cards(published).items()
-            for path in draw_card(model, card, published / "figures")
-        ),
-    ]
+    return save_figure(figure, published / "figures" / "fig1d", {**_ids(first), **data})
+
+
+def draw_plateau(published: Path) -> list[Path]:
+    """The plateau of learning rates."""
+    return plateau.draw(plateau.published_table(published), published / "figures")
+
+
+def draw_cards(published: Path) -> list[Path]:
+    """The desiderata card of every model."""
+    cards = published_cards(published).items()
+    return [path for model, card in cards for path in draw_card(model, card, published / "figures")]
+
+
+def save_ledger(published: Path) -> list[Path]:
+    """The table of the paper's claims as data."""
+    path = published / LEDGER
+    write_atomically(path, lambda file: ledger_table(published).to_csv(file, index=False, lineterminator="\n"))
+    return [path]
+
+
+PRODUCTS = (
+    Product("fig1d", ("fig1_cnn",), draw_fig1d),
+    Product("lr_plateau", PLATEAUS, draw_plateau),
+    Product("fig2 to fig6", tuple(TEXTS), text_figures.draw_published),
+    Product("cards", (), draw_cards),
+    Product("bench", ("bench",), bench.draw),
+    Product("ledger", (), save_ledger),
+    *(Product(f"table: {name}", (), partial(save_table, name=name)) for name in TABLES),
+)
+"""All figures and tables of the paper and of the README."""
 
 
 def _panel(matrix: InfluenceMatrix) -> Panel:

@@ -187,7 +187,7 @@ class Plateau:
         """The learning rates on it."""
         if self.experiment not in published.sets:
             return None
-        table = plateau_table(published.folder / self.experiment)
+        table = plateau_table([published.folder / self.experiment])
         rates = table[table["optimizer"].map(OPTIMIZERS).isin(COLUMNS[column])]
         on = rates.loc[rates["on_plateau"], "lr"]
         if not len(rates):

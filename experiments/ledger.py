@@ -7,7 +7,10 @@ outside, is not measured where none of them is published, and is undecided other
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+
+import pandas as pd
 
 from experiments.findings import (
     COLUMNS,
@@ -244,8 +247,14 @@ CLAIMS = (
 )
 
 
-def ledger(folder: Path) -> str:
-    """Every claim with its verdicts, and below it the statistics that speak to it, from published runs."""
+@cache
+def ledger_table(folder: Path) -> pd.DataFrame:
+    """Every claim with its verdicts, and below it the statistics that speak to it, from published runs.
+
+    Returns:
+        Columns `claim`, `where`, `statistic` ("" in the row of the claim itself), `experiment`, `holds` (the values at
+        which it holds) and those of `COLUMNS`.
+    """
     published, rows = Published(folder), []
     for claim in CLAIMS:
         lines, deciding = [], {column: list[Finding | None]() for column in claim.columns}
@@ -260,10 +269,19 @@ def ledger(folder: Path) -> str:
                     deciding[column].append(finding)
                 cells.append(_cell(finding, is_meant=column in deciding))
             holds = statistic.holds.text if statistic.holds else ""
-            lines.append([statistic.label, statistic.experiment, holds, *cells])
-        verdicts = [f"**{verdict(deciding[column])}**" if column in deciding else "" for column in COLUMNS]
-        rows += [[f"**{claim.text}** ({claim.where})", "", "", *verdicts], *lines]
-    return markdown(["claim, and what speaks to it", "experiment", "holds where", *COLUMNS], rows)
+            lines.append([claim.text, claim.where, statistic.label, statistic.experiment, holds, *cells])
+        verdicts = [verdict(deciding[column]) if column in deciding else "" for column in COLUMNS]
+        rows += [[claim.text, claim.where, "", "", "", *verdicts], *lines]
+    return pd.DataFrame(rows, columns=["claim", "where", "statistic", "experiment", "holds", *COLUMNS])
+
+
+def ledger(folder: Path) -> str:
+    """The table of the ledger in Markdown, claims and their verdicts in bold."""
+    lines = []
+    for claim, where, statistic, *cells in ledger_table(folder).to_numpy().tolist():
+        bold = [f"**{cell}**" if cell and not statistic else cell for cell in cells]
+        lines.append([statistic or f"**{claim}** ({where})", *bold])
+    return markdown(["claim, and what speaks to it", "experiment", "holds where", *COLUMNS], lines)
 
 
 def verdict(findings: Sequence[Finding | None]) -> str:

@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pandas as pd
 import torch
-from omegaconf import OmegaConf
+from omegaconf import DictConfig
 from torch import nn
 from tqdm import tqdm
 
@@ -23,10 +23,11 @@ from experiments.score import save_scores
 from experiments.tracking import Tracker, track
 from influence import provenance
 from influence.data.stored import save_images
+from influence.desiderata.registry import SCORES
 from influence.desiderata.scoring import score
 from influence.estimators.protocol import Estimator
 from influence.isolation import select_parameters
-from influence.matrix import NEAR, InfluenceMatrix
+from influence.matrix import NEAR, InfluenceMatrix, check_blocks
 from influence.measurement import estimate_seconds, measure
 from influence.models import protocol
 from influence.readout import find
@@ -35,67 +36,100 @@ from influence.step_size import clean_probes
 log = logging.getLogger(__name__)
 
 
+Progress: TypeAlias = Callable[[int, int], None]
+"""Is told the number of probes done and of all."""
+
+
 def execute(config: Config, folder: RunFolder) -> None:
     """Measure, score and draw one run into its folder; what is there already is kept."""
+    measuring = prepare(config, folder)
+    with track(config.tracking, folder.path) as tracker:
+        with _progress(tracker, config.engine.block_size) as progress:
+            measuring(progress)
+        del measuring  # with the model and the samples: scoring a large matrix wants the memory
+        _finish(config, folder, tracker)
+
+
+def measure_shard(config: Config, folder: RunFolder) -> None:
+    """Measure the blocks of one shard of a run."""
+    measuring = prepare(config, folder)
+    with _progress(None, config.engine.block_size) as progress:
+        measuring(progress)
+
+
+def merge(config: Config, folder: RunFolder) -> None:
+    """Score and draw a run whose blocks its shards have measured.
+
+    Raises:
+        FileNotFoundError: blocks are missing.
+        ValueError: a block was measured with other weights, data or settings.
+    """
+    check_blocks(folder.path)
+    with track(config.tracking, folder.path) as tracker:
+        _finish(config, folder, tracker)
+
+
+def prepare(config: Config, folder: RunFolder) -> Callable[[Progress], InfluenceMatrix]:
+    """Base model and samples of a run, or shard, whose configuration stands in its folder; what measures them."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # it tells of every device it did not find
     torch.set_num_threads(config.engine.threads or provenance.cores())
-    settings: Any = OmegaConf.to_container(folder.config)
+    shard = (config.shard.index, config.shard.count)
+    cfg = folder.shard(*shard).config
     estimator = build.estimator(config.estimator)
     if isinstance(config.data, DomainConfig):
         build.templates(config.data)  # a misspelt name is refused before a large model is loaded
     initial = build.initial_model(config)
     probes, targets = build.samples(config, getattr(initial, "token_ids", None))
     _check(config, initial, probes, estimator)
-    model, base = _base_model(initial, config, folder)
+    model, base = _base_model(initial, config, cfg)
     sources = {"base_model": base, "data": _save_images(config, folder, probes, targets)}
     _announce(config, model, probes, targets, estimator)
-    with track(
-        config.tracking,
+    return lambda progress: measure(
+        model,
+        probes,
+        targets,
+        estimator=estimator,
+        readout=config.readout.name,
+        seed=config.seed,
+        batch_size=config.engine.batch_size,
+        block_size=config.engine.block_size,
+        engine=build.engine(config),
         folder=folder.path,
-        run_id=folder.path.name,
-        name=config.name,
-        config=settings,
-        group=config.name,
-        job_type="influence",
-        tags=[config.estimator.name],
-    ) as tracker:
-        with _progress(tracker, config.engine.block_size) as progress:
-            matrix = measure(
-                model,
-                probes,
-                targets,
-                estimator=estimator,
-                readout=config.readout.name,
-                seed=config.seed,
-                batch_size=config.engine.batch_size,
-                block_size=config.engine.block_size,
-                folder=folder.path,
-                provenance={**provenance.collect(REPOSITORY), **sources},
-                progress=progress,
-            )
-        _warn_of_failures(matrix)
-        if config.step_sizes:
-            _warn_of_step_size(matrix, config.step_sizes_at.self_gain)
-        if "world" not in probes:
-            log.info("Scoring; with many images the intervals, which leave out each in turn, take minutes.")
-        scores = score(matrix, seed=config.seed)
-        save_scores(folder.path, scores)
-        figures = draw_run(folder.path)
-        tracker.result(matrix, scores, [path for path in figures if path.suffix == ".png"])
+        shard=shard,
+        provenance={**provenance.collect(REPOSITORY), **sources},
+        progress=progress,
+    )
+
+
+def _finish(config: Config, folder: RunFolder, tracker: Tracker) -> None:
+    """What follows when every block is there."""
+    matrix = InfluenceMatrix.load(folder.path)
+    _warn_of_failures(matrix)
+    if config.step_sizes:
+        _warn_of_step_size(matrix, config.step_sizes_at.self_gain)
+    if "world" not in matrix.probes:
+        log.info("Scoring; with many images the intervals, which leave out each in turn, take minutes.")
+    save_scores(folder.path, score(matrix, seed=config.seed))
+    draw_run(folder.path)
+    tracker.result()
 
 
 def _check(config: Config, model: nn.Module, probes: pd.DataFrame, estimator: Estimator) -> None:
     """Refuse before the base training what `measure` would refuse after it."""
     protocol.check(model)
     find(config.readout.name, model)
+    if config.objective.score is not None and config.objective.score not in SCORES:
+        raise ValueError(
+            f"expected objective.score among {', '.join(SCORES)}, got {config.objective.score!r}; correct it"
+        )
     if not isinstance(config.estimator, PromptConfig):
         select_parameters(model, config.estimator.parameters)
     if estimator.self_gain is not None:
         clean_probes(probes)
 
 
-def _base_model(initial: nn.Module, config: Config, folder: RunFolder) -> tuple[nn.Module, dict[str, Any]]:
-    base_folder = Path(config.outputs) / "models" / base_hash(folder.config)
+def _base_model(initial: nn.Module, config: Config, cfg: DictConfig) -> tuple[nn.Module, dict[str, Any]]:
+    base_folder = Path(config.outputs) / "models" / base_hash(cfg)
     model, record = build.base_model(initial, config, base_folder)
     log.info(
         "Base model: %s",
@@ -126,6 +160,7 @@ def _announce(
         estimator=estimator,
         readout=config.readout.name,
         batch_size=config.engine.batch_size,
+        engine=build.engine(config),
     )
     log.info(
         "%s: about %s%s.",
@@ -144,14 +179,14 @@ def _extent(probes: pd.DataFrame, targets: pd.DataFrame) -> str:
 
 
 @contextmanager
-def _progress(tracker: Tracker, block_size: int) -> Iterator[Callable[[int, int], None]]:
+def _progress(tracker: Tracker | None, block_size: int) -> Iterator[Progress]:
     """A bar that opens with the first probe and moves with each; the tracker is told after every block."""
     bar, start = tqdm(desc="Measuring", unit="probe", file=sys.stderr, delay=1e-9), time.perf_counter()
 
     def progress(done: int, total: int) -> None:
         bar.total = total
         bar.update(done - bar.n)
-        if done % block_size == 0 or done == total:
+        if tracker is not None and (done % block_size == 0 or done == total):
             tracker.progress(done, total, (time.perf_counter() - start) / done * (total - done))
 
     with bar:

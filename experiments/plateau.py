@@ -15,6 +15,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from experiments.identity import DECISIVE
+from experiments.published import PLATEAUS
 from experiments.run_folder import RunFolder, find_runs
 from influence.matrix import InfluenceMatrix
 from influence.plateau import MIN_CORRELATION, plateau
@@ -42,13 +43,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def show(folder: Path) -> None:
     """Draw and print the plateau of the runs in a folder."""
-    table = plateau_table(folder)
+    table = plateau_table([folder])
     print(table.to_string(index=False, float_format=lambda number: f"{number:.3g}"))
     for path in draw(table, folder / "figures"):
         print(path)
 
 
-def plateau_table(folder: Path) -> pd.DataFrame:
+def published_table(published: Path) -> pd.DataFrame:
+    """The plateaus that the README shows: of the CNN and of the language model."""
+    return plateau_table([published / name for name in PLATEAUS])
+
+
+def plateau_table(folders: Sequence[Path]) -> pd.DataFrame:
     """The plateau of every set of runs that differ in their learning rate alone.
 
     Returns:
@@ -59,7 +65,7 @@ def plateau_table(folder: Path) -> pd.DataFrame:
         ValueError: no two runs differ in their learning rate alone, or those of a model and optimizer in more.
     """
     sets: dict[str, list[Path]] = {}
-    for run in find_runs([folder]):
+    for run in find_runs(folders):
         settings: Any = OmegaConf.to_container(RunFolder(run).config)
         settings["estimator"]["lr"] = None
         sets.setdefault(json.dumps({key: settings[key] for key in DECISIVE}, sort_keys=True), []).append(run)
@@ -82,9 +88,8 @@ def plateau_table(folder: Path) -> pd.DataFrame:
 
 def draw(table: pd.DataFrame, folder: Path) -> list[Path]:
     """The plateau's figure, with the table as its data, in `folder`."""
-    return save_figure(
-        plateau_figure(table, min_correlation=MIN_CORRELATION, band="quartiles"), folder / "lr_plateau", table
-    )
+    figure = plateau_figure(table, min_correlation=MIN_CORRELATION, band="quartiles", unit="nats; of texts, per token")
+    return save_figure(figure, folder / "lr_plateau", table)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The tables of the README, written between markers from `outputs/published/` alone."""
+"""The tables of the README: made from published runs alone, kept beside them, and written between markers."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -7,28 +7,44 @@ from typing import Any
 
 import pandas as pd
 
-from experiments import image_tables, text_tables
+from experiments import bench, image_tables, text_tables
 from experiments.calibration import FILE as CALIBRATION
 from experiments.cards import card_markdown, card_name, published_cards
 from experiments.ledger import ledger
-from experiments.plateau import plateau_table
-from experiments.published import OPTIMIZERS
-from experiments.tables import markdown, number
+from experiments.plateau import published_table
+from experiments.published import CHAOS, OPTIMIZERS
+from experiments.tables import markdown, number, slug
 from influence.files import write_atomically
 
 
-def write_readme(readme: Path, published: Path) -> Path:
-    """Write every table of the README anew; the text around the markers stays.
+def write_readme(readme: Path, tables: Mapping[str, str]) -> Path:
+    """Put tables into the README, each between the markers of its name; the text around them stays.
 
     Raises:
         ValueError: the README lacks the markers of a table.
     """
     text = readme.read_text()
-    for name, make in TABLES.items():
-        text = replace_table(text, name, make(published))
+    for name, table in tables.items():
+        text = replace_table(text, name, table)
     if text != readme.read_text():
         write_atomically(readme, lambda path: path.write_text(text))
     return readme
+
+
+def save_table(published: Path, *, name: str) -> list[Path]:
+    """Make a table of the README from published runs, and keep it beside them."""
+    path, text = _table_path(published, name), TABLES[name](published)
+    write_atomically(path, lambda file: file.write_text(f"{text}\n"))
+    return [path]
+
+
+def stored_tables(published: Path) -> dict[str, str]:
+    """What `save_table` kept of every table."""
+    return {name: _table_path(published, name).read_text().removesuffix("\n") for name in TABLES}
+
+
+def _table_path(published: Path, name: str) -> Path:
+    return published / "tables" / f"{slug(name)}.md"
 
 
 def replace_table(text: str, name: str, table: str) -> str:
@@ -43,7 +59,7 @@ def replace_table(text: str, name: str, table: str) -> str:
 def plateau(published: Path) -> str:
     """Where the plateau of learning rates lies."""
     rows = []
-    for (model, optimizer), table in plateau_table(published / "lr_plateau").groupby(["model", "optimizer"]):
+    for (model, optimizer), table in published_table(published).groupby(["model", "optimizer"]):
         on, chosen = table[table["on_plateau"]], table[table["chosen"]]
         rows.append(
             [
@@ -82,6 +98,12 @@ def calibration(published: Path) -> str:
     return markdown(["what", "data", "units", "how often", "wanted", "draws"], rows)
 
 
+def chaos(published: Path) -> str:
+    """What became of sweeps that were disturbed."""
+    table = pd.read_csv(published / CHAOS)
+    return markdown([str(column).replace("_", " ") for column in table], table.astype(str).to_numpy().tolist())
+
+
 def _band(row: Mapping[Any, Any]) -> str:
     if (row["low"], row["high"]) == (0, 1):
         return "reported alone"
@@ -92,8 +114,10 @@ TABLES: Mapping[str, Callable[[Path], str]] = {
     "ledger": ledger,
     "cards": cards,
     "calibration": calibration,
+    "chaos": chaos,
     "step sizes": image_tables.step_sizes,
     "plateau": plateau,
     "prompted minus learned": text_tables.prompted_minus_learned,
     "agreement with the paper": text_tables.agreement_with_paper,
+    "speed": bench.speed,
 }

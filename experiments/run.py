@@ -16,32 +16,40 @@ from omegaconf import DictConfig, OmegaConf
 
 from experiments import schema
 from experiments.identity import run_hash
-from experiments.run_folder import RunFolder
+from experiments.run_folder import RunFolder, shard_path
+from influence.matrix import missing_blocks
 
 log = logging.getLogger(__name__)
 
+INTERRUPTED = "Interrupted; what is finished stays, and the same command goes on from there."
 
-def run_path(*, _root_: DictConfig) -> str:
-    """Folder of the configured run; a resolver, so that single runs and jobs of a sweep share it."""
-    return str(Path(_root_.outputs) / _root_.name / run_hash(_root_))
+
+def run_folder(cfg: DictConfig) -> RunFolder:
+    """Folder of the configured run."""
+    return RunFolder(Path(cfg.outputs) / cfg.name / run_hash(cfg))
+
+
+def job_path(*, _root_: DictConfig) -> str:
+    """Where the job's log is among the runs; a resolver, so that single runs and jobs of a sweep share it."""
+    return str(Path(run_hash(_root_)) / shard_path(_root_.shard.index, _root_.shard.count))
 
 
 @hydra.main(version_base="1.3", config_path=str(schema.REPOSITORY / "conf"), config_name="config")
-def main(cfg: DictConfig) -> None:
-    """Measure what the configuration describes, unless it has been measured."""
+def main(cfg: DictConfig) -> float | None:
+    """Measure what the configuration describes, unless it has been measured; return the objective, if one is named."""
     try:
         config = schema.check(cfg)
-        folder = RunFolder(Path(config.outputs) / config.name / run_hash(cfg))
-        if folder.is_done:
+        run = run_folder(cfg)
+        if run.is_done:
             log.info("Already measured.")
         else:
-            with folder.running(cfg):
-                from experiments.pipeline import execute
+            _measure(config, cfg, run)
+        if not run.is_done:
+            return None
+        from experiments.summary import objective, show
 
-                execute(config, folder)
-        from experiments.summary import show
-
-        show(folder)
+        show(run)
+        return objective(run, config.objective)
     except (ValueError, TypeError, OSError, RuntimeError) as error:
         # One sentence for the user; the traceback is in run.json.
         if logging.getLogger().isEnabledFor(logging.DEBUG):
@@ -50,8 +58,39 @@ def main(cfg: DictConfig) -> None:
             log.error("Error: %s", error)
             raise CompactHydraException("A job of the sweep failed; its sentence is above.") from None
         sys.exit(f"Error: {error}")
-    except (KeyboardInterrupt, SystemExit):  # Lightning exits where base training is interrupted
-        sys.exit("Interrupted; what is finished stays, and the same command goes on from there.")
+    except (KeyboardInterrupt, SystemExit) as stop:
+        if isinstance(stop, SystemExit) and stop.code != 1:  # of submitit, which queues the job again
+            raise
+        sys.exit(INTERRUPTED)  # Lightning exits with 1 where base training is interrupted
+
+
+def _measure(config: schema.Config, cfg: DictConfig, run: RunFolder) -> None:
+    """What is left to do: all of the run, or a shard's blocks, and the scores when no block is missing."""
+    index, count = config.shard.index, config.shard.count
+    job = run.shard(index, count)
+    with job.alone():
+        if run.is_done:  # while this process waited
+            log.info("Already measured.")
+        elif not (job.is_done and run.is_measured((index, count))):
+            with job.recorded(cfg):
+                from experiments import pipeline
+
+                if count == 1:
+                    pipeline.execute(config, run)
+                else:
+                    pipeline.measure_shard(config, run)
+    if run.is_done:
+        return
+    if not run.is_measured():
+        missing = len(missing_blocks(run.path))
+        log.info("Shard %d of %d is measured; %d blocks of other shards are missing.", index, count, missing)
+        return
+    with run.alone():
+        if not run.is_done:
+            with run.recorded(cfg):
+                from experiments import pipeline
+
+                pipeline.merge(config, run)
 
 
 def unless(given: object, otherwise: object) -> object:
@@ -67,8 +106,7 @@ def stored_lr(*, _parent_: DictConfig, _root_: DictConfig) -> float | None:
     return lr
 
 
-OmegaConf.register_new_resolver("run_path", run_path, replace=True)
-OmegaConf.register_new_resolver("run_hash", lambda *, _root_: run_hash(_root_), replace=True)
+OmegaConf.register_new_resolver("job_path", job_path, replace=True)
 OmegaConf.register_new_resolver("unless", unless, replace=True)
 OmegaConf.register_new_resolver("stored_lr", stored_lr, replace=True)
 schema.register()
@@ -76,4 +114,7 @@ schema.register()
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:  # while it waited for the jobs of a sweep
+        sys.exit(INTERRUPTED)

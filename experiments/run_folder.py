@@ -1,5 +1,6 @@
 """The folder of a run: its configuration, its status, and where its parts are."""
 
+import logging
 import time
 import traceback
 from collections.abc import Iterator, Sequence
@@ -12,14 +13,19 @@ from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
 from influence.files import read_json, write_atomically, write_json
+from influence.matrix import missing_blocks
+
+log = logging.getLogger(__name__)
 
 
 class RunFolder:
-    """`outputs/<name>/<hash>/`.
+    """`outputs/<name>/<hash>/`, or the folder of one of its shards.
 
     It holds `config.yaml`, `run.json` (status, times, error), the matrix (`matrix.json`, `probes.parquet`,
     `targets.parquet` where the targets are others, `blocks/`), `samples.npz` of images, `scores.parquet`,
-    `scores.json` and `figures/`.
+    `scores.json` and `figures/`. A run that is measured in shards also has `shards/<index>-of-<count>/`, each with a
+    `config.yaml`, `run.json` and log of its own. Beside the runs of a sweep stands its plan, `outputs/<name>/plan.json`
+    (see `experiments.plan`).
     """
 
     def __init__(self, path: Path) -> None:
@@ -44,38 +50,61 @@ class RunFolder:
         """Whether the run has finished."""
         return self.status.get("status") == "done"
 
-    @contextmanager
-    def running(self, cfg: DictConfig) -> Iterator[None]:
-        """Hold the run's lock, and write how it went when the scope ends: done, failed or interrupted.
+    def is_measured(self, shard: tuple[int, int] = (0, 1)) -> bool:
+        """Whether every block is there, of the run or of a shard (index, count) of it."""
+        return (self.path / "matrix.json").exists() and not missing_blocks(self.path, shard)
 
-        Raises:
-            RuntimeError: another process is at the same run.
-        """
-        self.path.mkdir(parents=True, exist_ok=True)
+    @property
+    def is_held(self) -> bool:
+        """Whether a process is at it now. A lock is free as soon as its process has died, however it did."""
+        if not (self.path / ".lock").exists():
+            return False
         try:
-            lock = FileLock(self.path / ".lock").acquire(blocking=False)
+            with FileLock(self.path / ".lock").acquire(blocking=False):
+                return False
         except Timeout:
-            raise RuntimeError(
-                f"expected to be alone at {self.path}, got another process measuring it; wait for it to finish"
-            ) from None
-        with lock:
-            write_atomically(
-                self.path / "config.yaml", lambda path: path.write_text(OmegaConf.to_yaml(cfg, resolve=True))
-            )
-            earlier = self.status.get("seconds", 0.0)
-            start, status = time.perf_counter(), {"status": "running", "started": datetime.now(UTC).isoformat()}
-            write_json(self.path / "run.json", status)
-            try:
-                yield
-                status["status"] = "done"
-            except BaseException as error:
-                # Lightning turns an interrupt of the base training into SystemExit.
-                status["status"] = "failed" if isinstance(error, Exception) else "interrupted"
-                status |= {"error": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()}
-                raise
-            finally:
-                status["finished"] = datetime.now(UTC).isoformat()
-                write_json(self.path / "run.json", status | {"seconds": earlier + time.perf_counter() - start})
+            return True
+
+    def shard(self, index: int, count: int) -> "RunFolder":
+        """The folder of a shard's status and log: its own, or that of the run where it is the only one."""
+        return RunFolder(self.path / shard_path(index, count))
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Wait until no other process is at it, and hold its lock."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.path / ".lock")
+        try:
+            held = lock.acquire(timeout=1)  # who looks at the status holds it for a moment
+        except Timeout:
+            log.info("Another process is at %s; waiting for it to end.", self.path)
+            held = lock.acquire()
+        with held:
+            yield
+
+    @contextmanager
+    def recorded(self, cfg: DictConfig) -> Iterator[None]:
+        """Write the configuration, and how it went when the scope ends: done, failed or interrupted."""
+        write_atomically(self.path / "config.yaml", lambda path: path.write_text(OmegaConf.to_yaml(cfg, resolve=True)))
+        earlier = self.status.get("seconds", 0.0)
+        start, status = time.perf_counter(), {"status": "running", "started": datetime.now(UTC).isoformat()}
+        write_json(self.path / "run.json", status)
+        try:
+            yield
+            status["status"] = "done"
+        except BaseException as error:
+            # Lightning turns an interrupt of the base training into SystemExit.
+            status["status"] = "failed" if isinstance(error, Exception) else "interrupted"
+            status |= {"error": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()}
+            raise
+        finally:
+            status["finished"] = datetime.now(UTC).isoformat()
+            write_json(self.path / "run.json", status | {"seconds": earlier + time.perf_counter() - start})
+
+
+def shard_path(index: int, count: int) -> str:
+    """Folder of a shard inside that of its run; "." where there is but one."""
+    return "." if count == 1 else f"shards/{index}-of-{count}"
 
 
 def find_runs(paths: Sequence[Path]) -> list[Path]:

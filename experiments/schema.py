@@ -250,8 +250,26 @@ class EngineConfig:
 
     device: Device = Device.auto
     threads: int | None = None  # as many as there are cores
-    batch_size: int = 512
+    batch_size: int = 64
     block_size: int = 32
+    fast: bool = True  # many probes at once where the layers allow it; else the plain loop everywhere
+    memory_gb: float = 2.0  # for what is held at a time, GiB, beside the model and its samples
+
+
+@dataclass(kw_only=True)
+class ShardConfig:
+    """Which share of the blocks this process measures: each whose position leaves `index` when divided by `count`."""
+
+    index: int = 0
+    count: int = 1
+
+
+@dataclass(kw_only=True)
+class ObjectiveConfig:
+    """The score whose value a run returns to a sweeper that searches, at one of its conditions: "sigma=1", or ""."""
+
+    score: str | None = None
+    condition: str = ""
 
 
 @dataclass(kw_only=True)
@@ -268,6 +286,8 @@ class Config:
     step_sizes_at: StepSizesAtConfig = field(default_factory=StepSizesAtConfig)
     readout: ReadoutConfig = field(default_factory=ReadoutConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)
+    shard: ShardConfig = field(default_factory=ShardConfig)
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     trust: list[str] = field(default_factory=list)
     outputs: str = str(REPOSITORY / "outputs")
@@ -326,6 +346,13 @@ def check(cfg: DictConfig) -> Config:
     for name, size in sizes.items():
         if size is not None and size < 1:
             raise ValueError(f"expected {name} of at least 1, got {size}; raise it")
+    if not config.engine.memory_gb > 0:
+        raise ValueError(f"expected engine.memory_gb above 0, got {config.engine.memory_gb}; give it some memory")
+    if not 0 <= config.shard.index < config.shard.count:
+        raise ValueError(
+            f"expected shard.index from 0 to shard.count - 1, got {config.shard.index} of {config.shard.count}; "
+            "give every shard its number: shard.count=5 'shard.index=range(5)'"
+        )
     _check_fit(config)
     return config
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,19 +33,19 @@ CLIP_QUANTILE = 0.95
 
 
 class DrawBeside(Callback):
-    """Draws the runs of an experiment side by side when all have ended."""
+    """Draws the runs of an experiment side by side when all have ended, those of each model in a figure."""
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         """Draw them in the folder of the experiment."""
         folder = Path(config.outputs) / config.name
-        done = [run for run in find_runs([folder]) if RunFolder(run).is_done]
-        for path in draw_beside(done, folder / "figures" / "beside"):
-            print(path)
-
-
-def draw_run(folder: Path) -> list[Path]:
-    """The mean matrix of one run, in `<folder>/figures/`."""
-    return draw_beside([folder], folder / "figures" / "matrix")
+        models: dict[str, list[Path]] = {}
+        for run in find_runs([folder]):
+            if RunFolder(run).is_done:
+                models.setdefault(RunFolder(run).config.model.name, []).append(run)
+        for model, runs in models.items():
+            name = "beside" if len(models) == 1 else "beside_" + re.sub(r"\W+", "_", model)
+            for path in draw_beside(runs, folder / "figures" / name):
+                print(path)
 
 
 def draw_beside(runs: Sequence[Path], stem: Path) -> list[Path]:

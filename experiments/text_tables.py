@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from experiments.published import text_runs
+from experiments.published import OPTIMIZERS, fig2_step_sizes, text_runs
 from experiments.tables import by_score, cell, condition_label, interval, markdown
 from influence.data import paper
 from influence.desiderata.agreement import agreement
-from influence.desiderata.scoring import compare
+from influence.desiderata.scoring import compare, score
 from influence.matrix import InfluenceMatrix
 
 COMPARED: dict[str, list[tuple[str, str]]] = {
@@ -28,6 +28,26 @@ COMPARED: dict[str, list[tuple[str, str]]] = {
     "squares": [("asymmetry_index", "")],
 }
 """Scores that are compared, prompted and learned, by domain."""
+
+STEP_SIZE_SCORES = [
+    ("asymmetry_index", ""),
+    ("reciprocity", ""),
+    ("paraphrase_transfer", ""),
+    ("negation_leak", "learned=statement"),
+    ("premise_gate", "premise=1"),
+    ("self_gain_is_largest", ""),
+]
+
+
+def step_sizes(published: Path) -> str:
+    """The main scores of transitivity at three self-gains, in the worlds that all runs have."""
+    matrices = {key: InfluenceMatrix.load(folder) for key, folder in fig2_step_sizes(published).items()}
+    worlds = set.intersection(*(set(matrix.probes["world"]) for matrix in matrices.values()))
+    names = list(dict.fromkeys(name for name, _ in STEP_SIZE_SCORES))
+    tables = [by_score(score(_in_worlds(matrix, worlds), names)) for matrix in matrices.values()]
+    header = ["score", *(f"{OPTIMIZERS[optimizer]}, {gain:g} nat" for optimizer, gain in matrices)]
+    rows = [[condition_label(*key), *(cell(table, key) for table in tables)] for key in STEP_SIZE_SCORES]
+    return markdown(header, rows)
 
 
 def prompted_minus_learned(published: Path) -> str:
@@ -50,3 +70,9 @@ def agreement_with_paper(published: Path) -> str:
         values = table.set_index("statistic")
         rows.append([estimator, how, *(interval(values.loc[name]) for name in ("pearson", "spearman", "slope"))])
     return markdown(["ours (Gemma 3 270M)", "the paper's (Phi-3)", "Pearson", "Spearman", "theirs over ours"], rows)
+
+
+def _in_worlds(matrix: InfluenceMatrix, worlds: set[int]) -> InfluenceMatrix:
+    return matrix.select(
+        probes=matrix.probes["world"].isin(worlds).to_numpy(), targets=matrix.targets["world"].isin(worlds).to_numpy()
+    )

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from influence.desiderata.registry import register
     from influence.desiderata.scoring import compare, score
     from influence.desiderata.spec import Criterion, NotApplicableError, Ratio, Score, UndefinedError
+    from influence.engine.chunks import Engine
     from influence.estimators.finetune import FineTune
     from influence.estimators.first_order import FirstOrder
     from influence.estimators.prompt import Prompt
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Criterion",
+    "Engine",
     "FineTune",
     "FirstOrder",
     "InfluenceMatrix",
@@ -37,6 +39,7 @@ __all__ = [
 
 _HOMES = {
     "Criterion": "influence.desiderata.spec",
+    "Engine": "influence.engine.chunks",
     "FineTune": "influence.estimators.finetune",
     "FirstOrder": "influence.estimators.first_order",
     "InfluenceMatrix": "influence.matrix",

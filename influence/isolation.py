@@ -15,7 +15,8 @@ def random_states_kept() -> Iterator[None]:
     """A scope after which the random states of Python, NumPy and torch are as they were, whatever happened."""
     python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - models may draw from the global state
     try:
-        with torch.random.fork_rng():
+        in_use: bool = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+        with torch.random.fork_rng(devices=None if in_use else []):  # to count none takes long
             yield
     finally:
         random.setstate(python)

@@ -8,10 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Self, overload
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 from jaxtyping import Bool, Float32, Float64
 
 from influence.arrays import Array
@@ -40,6 +42,7 @@ class Block:
         before_T: readout of each target under the base model.
         failure_P: why a probe's row failed, or "".
         stamp: digests of the weights, data and settings that it was measured with; {} where nobody told.
+        halvings_P: how often the chunk of a probe was halved for want of memory, so that its bits may differ.
     """
 
     id: str
@@ -50,6 +53,7 @@ class Block:
     before_T: Float64[Array, " T"]
     failure_P: Array
     stamp: Mapping[str, str] = field(default_factory=dict)
+    halvings_P: Array = field(default_factory=lambda: np.zeros(0, int))
 
     @property
     def probes(self) -> slice:
@@ -71,6 +75,8 @@ class Block:
             "failure": self.failure_P.astype(str),
             "stamp": _stamp_array(self.stamp),
         }
+        if self.halvings_P.any():
+            arrays["halvings"] = self.halvings_P
         write_atomically(folder / f"{self.id}.npz", lambda path: np.savez(path, allow_pickle=False, **arrays))
 
     @classmethod
@@ -86,6 +92,7 @@ class Block:
                 before_T=arrays["before"],
                 failure_P=arrays["failure"],
                 stamp=_stamp_of(arrays),
+                halvings_P=arrays["halvings"] if "halvings" in arrays else np.zeros(0, int),
             )
 
 
@@ -97,7 +104,7 @@ def _stamp_of(arrays: Mapping[str, Array]) -> dict[str, str]:
     return {str(name): str(digest) for name, digest in arrays["stamp"]} if "stamp" in arrays else {}
 
 
-class StoredBlocks(Sequence[Block]):
+class StoredBlocks:
     """Blocks of a folder, each read from its file whenever it is asked for, and none kept.
 
     Attributes:
@@ -107,19 +114,15 @@ class StoredBlocks(Sequence[Block]):
 
     def __init__(self, folder: Path, rows: Mapping[str, slice]) -> None:
         self.folder, self.rows = folder, rows
-        self._ids = list(rows)
 
     def __len__(self) -> int:
-        return len(self._ids)
+        return len(self.rows)
 
-    @overload
-    def __getitem__(self, index: int) -> Block: ...
-    @overload
-    def __getitem__(self, index: slice) -> "StoredBlocks": ...
-    def __getitem__(self, index: int | slice) -> "Block | StoredBlocks":
-        if isinstance(index, slice):
-            return StoredBlocks(self.folder, {id: self.rows[id] for id in self._ids[index]})
-        return Block.load(self.folder, self._ids[index])
+    def __iter__(self) -> Iterator[Block]:
+        return (Block.load(self.folder, id) for id in self.rows)
+
+    def __getitem__(self, index: int) -> Block:
+        return Block.load(self.folder, list(self.rows)[index])
 
     def holding(self, keep_P: Bool[Array, " P"]) -> "StoredBlocks":
         """Those that hold a probe of the mask, found without reading any."""
@@ -217,14 +220,14 @@ class InfluenceMatrix:
     of their Figs. 2 to 6; `delta_loss` has the sign of Fig. 1).
 
     Attributes:
-        blocks: the measured parts; together they need not cover P x T. Those of a folder stay there until they are read.
+        blocks: the measured parts; together they need not cover P x T. Those of a folder stay there until read.
         probes, targets: one row a sample, in the order of rows and columns.
         readout: `name`, `unit` and `higher_is_better` of the number that was read.
         estimator: `name` and settings of how the influence was obtained.
         provenance: where the numbers come from.
     """
 
-    blocks: Sequence[Block]
+    blocks: Sequence[Block] | StoredBlocks
     probes: pd.DataFrame
     targets: pd.DataFrame
     readout: Mapping[str, Any]
@@ -234,7 +237,10 @@ class InfluenceMatrix:
     @cached_property
     def gain(self) -> Float64[Array, "P T"]:
         """Dense gains, NaN where nothing was to be measured or the probe failed."""
-        gain_PT = np.full((len(self.probes), len(self.targets)), np.nan)
+        shape = (len(self.probes), len(self.targets))
+        if len(self.blocks) == 1 and (only := self.blocks[0]).gain_PT.shape == shape:
+            return only.gain_PT  # a copy would double what a part of a large matrix takes
+        gain_PT = np.full(shape, np.nan)
         for block in self.blocks:
             gain_PT[block.probes, block.targets] = block.gain_PT
         return gain_PT
@@ -309,18 +315,34 @@ class InfluenceMatrix:
                         block,
                         first_probe=int(row_P[block.first_probe]),
                         first_target=int(column_T[block.first_target]),
-                        gain_PT=block.gain_PT[np.ix_(rows, columns)],
-                        self_gain_P=block.self_gain_P[rows],
-                        before_T=block.before_T[columns],
-                        failure_P=block.failure_P[rows],
+                        gain_PT=_kept(block.gain_PT, rows) if columns.all() else block.gain_PT[np.ix_(rows, columns)],
+                        self_gain_P=_kept(block.self_gain_P, rows),
+                        before_T=_kept(block.before_T, columns),
+                        failure_P=_kept(block.failure_P, rows),
                     )
                 )
         return replace(
             self,
             blocks=blocks,
-            probes=self.probes[keep_P].reset_index(drop=True),
-            targets=self.targets[keep_T].reset_index(drop=True),
+            probes=_kept(self.probes, keep_P).reset_index(drop=True),
+            targets=_kept(self.targets, keep_T).reset_index(drop=True),
         )
+
+    def joined(self) -> "InfluenceMatrix":
+        """The same matrix as one block in memory, of which a part is one copy and not two."""
+        failure_P = np.full(len(self.probes), "", object)
+        for block in self.blocks:
+            failure_P[block.probes] = block.failure_P
+        one = Block(
+            id="joined",
+            first_probe=0,
+            first_target=0,
+            gain_PT=self.gain,
+            self_gain_P=self.self_gain,
+            before_T=self.before,
+            failure_P=failure_P,
+        )
+        return replace(self, blocks=[one])
 
     def to_frame(self) -> pd.DataFrame:
         """One row a measured cell: probe, target, before, gain, after, and whether it is the self-gain."""
@@ -420,18 +442,27 @@ def write_tables(folder: Path, probes: pd.DataFrame, targets: pd.DataFrame) -> N
 
 def read_tables(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Read what `write_tables` wrote: the probes and the targets."""
-    probes = pd.read_parquet(folder / "probes.parquet")
+    probes = _read_table(folder / "probes.parquet")
     targets = folder / "targets.parquet"
-    return probes, pd.read_parquet(targets) if targets.exists() else probes
+    return probes, _read_table(targets) if targets.exists() else probes
 
 
-def missing_blocks(folder: Path) -> list[str]:
-    """Ids of the planned blocks without a file, in order.
+def _read_table(path: Path) -> pd.DataFrame:
+    """The table alone: `pandas.read_parquet` leaves several times its memory behind."""
+    with pq.ParquetFile(path) as file:
+        table: pd.DataFrame = file.read(use_threads=False).to_pandas(split_blocks=True, self_destruct=True)
+    pa.default_memory_pool().release_unused()
+    return table
+
+
+def missing_blocks(folder: Path, shard: tuple[int, int] = (0, 1)) -> list[str]:
+    """Ids of the planned blocks without a file, in order; of all, or of a shard (index, count).
 
     Raises:
         FileNotFoundError, ValueError: as `read_header`.
     """
-    planned = read_header(folder)["blocks"]
+    index, count = shard
+    planned = list(read_header(folder)["blocks"])[index::count]
     if (folder / PACKED).exists():
         return []
     present = {path.stem for path in (folder / "blocks").glob("*.npz")}
@@ -495,9 +526,14 @@ def read_header(folder: Path) -> dict[str, Any]:
     return header
 
 
+def _kept(all_N: Any, keep_N: Bool[Array, " N"]) -> Any:
+    """The rows of an array or table in which the mask holds; itself, not a copy, where it holds everywhere."""
+    return all_N if keep_N.all() else all_N[keep_N]
+
+
 def _positions(table: pd.DataFrame, ids: Sequence[str]) -> Array:
-    positions = pd.Index(table["id"]).get_indexer(list(ids))
-    if (positions < 0).any():
-        missing = list(ids)[int(np.argmax(positions < 0))]
-        raise ValueError(f"expected ids of probes of the matrix, got {missing!r}; see its probes table")
-    return np.asarray(positions)
+    wanted_N = table["id"].isin(list(ids)).to_numpy()
+    found = set(table["id"][wanted_N])
+    if missing := [id for id in ids if id not in found]:
+        raise ValueError(f"expected ids of probes of the matrix, got {missing[0]!r}; see its probes table")
+    return np.flatnonzero(wanted_N)

@@ -1,9 +1,10 @@
-"""Measure an influence matrix block by block, so that interrupted work resumes."""
+"""Measure an influence matrix block by block, so that interrupted work resumes and many processes can share it."""
 
+import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from filelock import FileLock
 from torch import nn
 
+from influence.engine.chunks import DEFAULT, Engine
 from influence.estimators.protocol import Estimator
-from influence.matrix import Block, InfluenceMatrix, read_header, write_header, write_tables
+from influence.matrix import Block, InfluenceMatrix, check_blocks, read_header, write_header, write_tables
 from influence.models import protocol
 from influence.provenance import weights_digest
 from influence.readout import Reader, Readout, class_probabilities, find
@@ -39,9 +42,11 @@ def measure(
     estimator: Estimator,
     readout: str | Readout = "log_prob",
     seed: int = 0,
-    batch_size: int = 512,
+    batch_size: int = 64,
     block_size: int = 32,
+    engine: Engine = DEFAULT,
     folder: Path | str | None = None,
+    shard: tuple[int, int] = (0, 1),
     provenance: Mapping[str, Any] | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> InfluenceMatrix:
@@ -54,20 +59,32 @@ def measure(
         estimator: how the influence is obtained.
         readout: a name in `influence.readout.READOUTS`, or a readout of one's own.
         seed: of the fine-tuning, where it is random.
-        batch_size: targets a forward; another size changes gains by rounding only.
+        batch_size: targets a forward, few enough for their activations to stay in the cache of a CPU, which makes a
+            small network twice as fast; another size changes gains by rounding only.
         block_size: probes a block, which is what an interrupt can lose; worlds are blocks of their own.
-        folder: where blocks are saved as they finish and found again; None keeps all in memory.
+        engine: whether to take the fast ways, and the memory for what they hold at a time.
+        folder: where blocks are saved as they finish and found again, so that no more than one is in memory; None
+            keeps all there.
+        shard: index and count, (2, 5) for the third of five processes on one folder: every fifth block from the third
+            on is measured here, the others by the others.
         provenance: kept with the matrix, beside the weights' checksum and the noise floor.
-        progress: called with the number of probes done and the number of all.
+        progress: called with the number of probes done and the number of all, of this shard.
 
     Returns:
-        The matrix. Where the model is a classifier its tables also hold the base model's class
-        probabilities, `prob_0` to `prob_<C-1>`.
+        The matrix, with the blocks of other shards as far as they are there. Where the model is a classifier its tables
+        also hold the base model's class probabilities, `prob_0` to `prob_<C-1>`.
 
     Raises:
         TypeError: the model lacks the protocol.
-        ValueError: samples that cannot be measured, or a folder that holds another matrix.
+        ValueError: samples that cannot be measured, a folder that holds another matrix, or a shard that is none or has
+            no folder to share.
     """
+    index, count = shard
+    if not 0 <= index < count or (count > 1 and folder is None):
+        raise ValueError(
+            f"expected a shard (index, count) with 0 <= index < count, and a folder to share, got {shard} "
+            f"and folder={folder}"
+        )
     protocol.check(model)
     targets = probes if targets is None else targets
     check(probes, "probe")
@@ -86,22 +103,24 @@ def measure(
         "estimator": estimator.describe(),
     }
     tables = [_with_probabilities(model, samples, batch_size) for samples in (probes, targets)]
-    if folder is not None and (folder / "matrix.json").exists():
-        header = read_header(folder)
-        _check_same(folder, header["provenance"]["identity"], identity)
-    else:
-        header = _begin(model, probes, targets, estimator, readout, identity, batch_size, block_size, provenance)
-        if folder is not None:
-            write_tables(folder, *tables)
-            write_header(folder, **header)
 
+    def begin() -> dict[str, Any]:
+        return _begin(model, probes, targets, estimator, readout, identity, batch_size, block_size, engine, provenance)
+
+    header = begin() if folder is None else _begin_once(folder, tables, identity, begin)
     if estimator.self_gain is not None:
         estimator = estimator.with_lr(header["estimator"]["lr"])
     blocks: list[Block] = []
-    for extent in block_extents(probes, targets, header["block_size"]):
+    mine = block_extents(probes, targets, header["block_size"])[index::count]
+    done, total = 0, sum(extent.probes.stop - extent.probes.start for extent in mine)
+    reader, read = None, slice(0)
+    for extent in mine:
         if folder is not None and (folder / "blocks" / f"{extent.id}.npz").exists():
-            block = Block.load(folder / "blocks", extent.id)
+            check_blocks(folder, [extent.id])
         else:
+            if reader is None or extent.targets != read:
+                read = extent.targets
+                reader = Reader(model, targets.iloc[read], readout, batch_size=batch_size, engine=engine)
             block = measure_block(
                 model,
                 probes,
@@ -111,12 +130,18 @@ def measure(
                 readout=readout,
                 seed=seed,
                 batch_size=batch_size,
-                progress=progress,
+                stamp=header["stamp"],
+                progress=lambda rows, done=done: progress(done + rows, total),  # type: ignore[misc]
+                reader=reader,
             )
-            if folder is not None:
+            if folder is None:
+                blocks.append(block)
+            else:
                 block.save(folder / "blocks")
-        blocks.append(block)
-        progress(extent.probes.stop, len(probes))
+        done += extent.probes.stop - extent.probes.start
+        progress(done, total)
+    if folder is not None:
+        return InfluenceMatrix.load(folder, partial=count > 1)
     return InfluenceMatrix(
         blocks=blocks,
         probes=tables[0],
@@ -137,14 +162,21 @@ def measure_block(
     readout: Readout,
     seed: int,
     batch_size: int,
-    progress: Callable[[int, int], None],
+    stamp: Mapping[str, str],
+    progress: Callable[[int], None],
+    engine: Engine = DEFAULT,
+    reader: Reader | None = None,
 ) -> Block:
-    """The gains of one block, in memory."""
-    reader = Reader(model, targets.iloc[extent.targets], readout, batch_size=batch_size)
+    """The gains of one block, in memory; `progress` is told how many of its rows are there.
+
+    A `reader` of the same targets that another block has used saves reading them anew.
+    """
+    if reader is None:
+        reader = Reader(model, targets.iloc[extent.targets], readout, batch_size=batch_size, engine=engine)
     rows = []
     for row in estimator.rows(model, probes.iloc[extent.probes], reader, seed=seed):
         rows.append(row)
-        progress(extent.probes.start + len(rows), len(probes))
+        progress(len(rows))
     return Block(
         id=extent.id,
         first_probe=extent.probes.start,
@@ -153,6 +185,8 @@ def measure_block(
         self_gain_P=np.array([row.self_gain for row in rows]),
         before_T=reader.before,
         failure_P=np.array([row.failure for row in rows]),
+        stamp=stamp,
+        halvings_P=np.array([row.halvings for row in rows]),
     )
 
 
@@ -180,7 +214,8 @@ def estimate_seconds(
     *,
     estimator: Estimator,
     readout: str | Readout = "log_prob",
-    batch_size: int = 512,
+    batch_size: int = 64,
+    engine: Engine = DEFAULT,
 ) -> float:
     """Time that measuring will take, seconds, without a search of the step size.
 
@@ -189,7 +224,7 @@ def estimate_seconds(
     """
     if "world" in probes:
         targets = targets[targets["world"] == probes["world"].iloc[0]]
-    reader = Reader(model, targets, find(readout, model), batch_size=batch_size)
+    reader = Reader(model, targets, find(readout, model), batch_size=batch_size, engine=engine)
 
     def seconds(count: int) -> float:
         start = time.perf_counter()
@@ -216,6 +251,22 @@ def noise_floor(model: nn.Module, targets: pd.DataFrame, readout: Readout, *, ba
     return float(max(np.sqrt(np.mean((whole - parts) ** 2)), resolution * np.sqrt(np.mean(whole**2))))
 
 
+def _begin_once(
+    folder: Path, tables: Sequence[pd.DataFrame], identity: Mapping[str, Any], begin: Callable[[], dict[str, Any]]
+) -> dict[str, Any]:
+    """The header of a folder: written by the first process that asks for it, while the others wait, and read by all."""
+    if not (folder / "matrix.json").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / ".matrix.lock"):
+            if not (folder / "matrix.json").exists():
+                header = begin()
+                write_tables(folder, *tables)
+                write_header(folder, **header)
+    header = read_header(folder)
+    _check_same(folder, header["provenance"]["identity"], identity)
+    return {"stamp": {}, **header}  # a folder of before blocks were stamped has none
+
+
 def _begin(
     model: nn.Module,
     probes: pd.DataFrame,
@@ -225,16 +276,19 @@ def _begin(
     identity: Mapping[str, Any],
     batch_size: int,
     block_size: int,
+    engine: Engine,
     provenance: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     """What is settled before the first block: the step size, the plan of blocks and the provenance."""
     settings = dict(estimator.describe())
     if estimator.self_gain is not None:
-        step_size = find_step_size(model, probes, estimator, seed=identity["seed"])
+        step_size = find_step_size(model, probes, estimator, seed=identity["seed"], engine=engine)
         settings |= {"lr": step_size.lr, "step_size": step_size.describe()}
     elif settings.get("lr") and readout.name != "log_prob" and sets_step_size(probes).any():
-        settings["step_size"] = check_step_size(model, probes, estimator, seed=identity["seed"]).describe()
+        checked = check_step_size(model, probes, estimator, seed=identity["seed"], engine=engine)
+        settings["step_size"] = checked.describe()
     return {
+        "stamp": _stamp(identity, settings),
         "blocks": {
             extent.id: (extent.probes.start, extent.probes.stop)
             for extent in block_extents(probes, targets, block_size)
@@ -247,6 +301,19 @@ def _begin(
             "identity": identity,
             "noise_floor": noise_floor(model, targets, readout, batch_size=batch_size),
         },
+    }
+
+
+def _stamp(identity: Mapping[str, Any], estimator: Mapping[str, Any]) -> dict[str, str]:
+    """Digests of what every block of a matrix must have been measured with."""
+    settings = {**identity, "estimator": estimator}
+    parts = {
+        "weights": [settings.pop("weights")],
+        "data": [settings.pop("probes"), settings.pop("targets")],
+        "settings": [settings],
+    }
+    return {
+        name: hashlib.sha256(json.dumps(part, sort_keys=True).encode()).hexdigest()[:16] for name, part in parts.items()
     }
 
 

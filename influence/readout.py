@@ -11,6 +11,7 @@ from jaxtyping import Float64
 from torch import Tensor, nn
 
 from influence.arrays import Array
+from influence.engine.chunks import DEFAULT, Engine
 from influence.isolation import random_states_kept
 from influence.models.protocol import Batch, collate
 
@@ -104,12 +105,23 @@ class Reader:
 
     Attributes:
         samples: what is read.
+        engine: how an estimator is to compute what it reads.
+        kept: what an estimator needs of the samples under these weights again, for the next block of probes.
         before: the readout of each under the weights the model has when the reader is made.
         position: index of each sample by its id.
     """
 
-    def __init__(self, model: nn.Module, samples: pd.DataFrame, readout: Readout, *, batch_size: int) -> None:
-        self.model, self.readout, self.samples = model, readout, samples
+    def __init__(
+        self,
+        model: nn.Module,
+        samples: pd.DataFrame,
+        readout: Readout,
+        *,
+        batch_size: int,
+        engine: Engine = DEFAULT,
+    ) -> None:
+        self.model, self.readout, self.samples, self.engine = model, readout, samples, engine
+        self.kept: dict[Any, Any] = {}
         self.position = {id: position for position, id in enumerate(samples["id"])}
         self.batches = [
             collate(model, samples.iloc[start : start + batch_size]) for start in range(0, len(samples), batch_size)

@@ -12,6 +12,7 @@ from jaxtyping import Float64
 from torch import nn
 
 from influence.arrays import Array
+from influence.engine.chunks import DEFAULT, Engine
 from influence.estimators.first_order import DIRECTIONS, FirstOrder
 from influence.estimators.protocol import Estimator
 from influence.readout import Reader, find
@@ -63,6 +64,7 @@ def find_step_size(
     estimator: Estimator,
     *,
     seed: int = 0,
+    engine: Engine = DEFAULT,
 ) -> StepSize:
     """The smallest learning rate whose median self-gain is `estimator.self_gain` within `TOLERANCE`.
 
@@ -76,6 +78,7 @@ def find_step_size(
         probes: candidates; see `clean_probes`.
         estimator: one with `self_gain` set.
         seed: of the fine-tuning.
+        engine: how gains are computed.
 
     Raises:
         ValueError: no learning rate reaches the self-gain before the median falls or diverges.
@@ -88,7 +91,7 @@ def find_step_size(
         """Log of the median self-gain over the target; far below 0 where the median probe fails or unlearns."""
         if len(tried) == MAX_EVALUATIONS:
             raise ValueError(_unreachable(target, dict(tried)))
-        gains = self_gains(model, chosen, estimator.with_lr(lr), seed=seed)
+        gains = self_gains(model, chosen, estimator.with_lr(lr), seed=seed, engine=engine)
         tried.append((lr, gains))
         median = _median(gains)
         log.info("Step size: lr %.3g gives a median self-gain of %.3g nats.", lr, median)
@@ -118,20 +121,24 @@ def find_step_size(
     return _step_size(high_lr, dict(tried)[high_lr])
 
 
-def check_step_size(model: nn.Module, probes: pd.DataFrame, estimator: Estimator, *, seed: int = 0) -> StepSize:
+def check_step_size(
+    model: nn.Module, probes: pd.DataFrame, estimator: Estimator, *, seed: int = 0, engine: Engine = DEFAULT
+) -> StepSize:
     """What the learning rate of an estimator gives, nats of `log_prob`, over a few of the clean probes.
 
     Raises:
         ValueError: there are none.
     """
-    gains = self_gains(model, clean_probes(probes, at_most=MAX_CHECKED), estimator, seed=seed)
+    gains = self_gains(model, clean_probes(probes, at_most=MAX_CHECKED), estimator, seed=seed, engine=engine)
     return _step_size(estimator.describe()["lr"], gains)
 
 
-def self_gains(model: nn.Module, probes: pd.DataFrame, estimator: Estimator, *, seed: int = 0) -> Float64[Array, " P"]:
+def self_gains(
+    model: nn.Module, probes: pd.DataFrame, estimator: Estimator, *, seed: int = 0, engine: Engine = DEFAULT
+) -> Float64[Array, " P"]:
     """Gain of each probe on itself, nats of `log_prob`; NaN where it fails."""
     readout = find("log_prob", model)
-    nothing = Reader(model, probes.iloc[:0], readout, batch_size=1)
+    nothing = Reader(model, probes.iloc[:0], readout, batch_size=1, engine=engine)
     return np.array([row.self_gain for row in estimator.rows(model, probes, nothing, seed=seed)])
 
 

@@ -58,7 +58,8 @@ def missing_commands(line: str, files: list[str]) -> list[str]:
         if words[:1] == ["make"]:
             missing += [f"make {word}" for word in words[1:] if word not in targets and word[0] not in '-<"']
         for module in MODULE.findall(command):
-            if f"{module.replace('.', '/')}.py" not in files:
+            path = module.replace(".", "/")
+            if not {f"{path}.py", f"{path}/__main__.py"} & set(files):
                 missing.append(f"python -m {module}")
         for override in filter(None, map(OVERRIDE.fullmatch, words)):
             if override[1] in groups:

@@ -13,6 +13,9 @@ from influence.desiderata.spec import Ratio, Score, UndefinedError
 from influence.matrix import InfluenceMatrix
 from influence.stats.permutation import joint_permutation_p, joint_permutations
 
+MOST_SAMPLES = 4096
+"""Of more, the regression over all pairs would take gigabytes."""
+
 
 def softmax_coupling(label_N: Array, probability_NC: Float64[Array, "N C"]) -> Float64[Array, "N N"]:
     """C_ij = (e_yi - p_i) . (e_yj - p_j): the gain, up to a factor, under the constant kernel K = kappa I.
@@ -89,6 +92,10 @@ def class_block_p(matrix: InfluenceMatrix, generator: np.random.Generator, *, be
 def _cells(matrix: InfluenceMatrix, *, beyond_softmax: bool) -> _Cells:
     matrix = clean_part(matrix)
     samples = pd.concat([matrix.probes, matrix.targets]).drop_duplicates("id")
+    if len(samples) > MOST_SAMPLES:
+        raise UndefinedError(
+            f"expected at most {MOST_SAMPLES} clean samples, whose pairs fit in memory, got {len(samples)}"
+        )
     index = pd.Index(samples["id"])
     place = np.ix_(index.get_indexer(matrix.probes["id"]), index.get_indexer(matrix.targets["id"]))
     gain_NN, used_NN = np.zeros((len(samples), len(samples))), np.zeros((len(samples), len(samples)), bool)

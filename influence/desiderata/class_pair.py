@@ -1,7 +1,8 @@
 """Class pair: where a pair of classes stands among all pairs, as in "learning 2 influences 9"."""
 
+import itertools
+
 import numpy as np
-import pandas as pd
 from scipy import stats
 
 from influence.desiderata.cells import clean_part, column
@@ -25,12 +26,16 @@ def class_pair_rank(matrix: InfluenceMatrix, *, learned: int, read: int) -> Rati
     """
     matrix = clean_part(matrix)
     label_P, label_T = column(matrix.probes, "label"), column(matrix.targets, "label")
-    row, target = np.nonzero(label_P[:, None] != label_T)  # other labels are other sources
-    gains = pd.Series(matrix.gain[row, target]).groupby([label_P[row], label_T[target]]).mean()
-    if (learned, read) not in gains.index:
+    # Other labels are other sources.
+    gains = {
+        (one, other): matrix.gain[np.ix_(label_P == one, label_T == other)].mean()
+        for one, other in itertools.product(np.unique(label_P), np.unique(label_T))
+        if one != other
+    }
+    if (learned, read) not in gains:
         raise UndefinedError(f"expected clean probes of class {learned} and targets of class {read}, got no cell")
-    rank = pd.Series(stats.rankdata(-gains.to_numpy()), index=gains.index)
-    return Ratio(float(rank[(learned, read)]))
+    ranks = stats.rankdata([-gain for gain in gains.values()])
+    return Ratio(float(ranks[list(gains).index((learned, read))]))
 
 
 def rank_of(learned: int, read: int) -> Score:

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from influence.arrays import Array
-from influence.desiderata.cells import source
+from influence.desiderata.cells import clean_part, source
 from influence.desiderata.registry import SCORES
 from influence.desiderata.spec import Condition, Criterion, NotApplicableError, Ratio, Score, UndefinedError
 from influence.matrix import InfluenceMatrix
@@ -19,6 +19,15 @@ from influence.stats.interval import UNDEFINED, Interval
 from influence.stats.jackknife import jackknife_ratio_interval
 from influence.stats.sign_flip import sign_flip_p
 from influence.stats.student import mean_interval, ratio_interval
+
+MOST_PARTS = 200
+"""Of a jackknife, each of which is scored anew: where there are more sources, so many groups of them are left out."""
+
+MANY_CELLS = 2**22
+"""A matrix of more has fewer parts, and no permutation tests: either would take hours."""
+
+FEW_PARTS = 50
+"""Of a jackknife of such a matrix; Student's t has then 49 degrees of freedom."""
 
 ZERO_DENOMINATOR = "the 95 % interval of the denominator touches 0"
 
@@ -104,11 +113,23 @@ def questions(names: Sequence[str | Score] | None, units: Sequence[InfluenceMatr
 
 
 def within(matrix: InfluenceMatrix, questions: Sequence[Question]) -> list[Answer]:
-    """Answers from one matrix, whose sources are the units: a delete-one-source jackknife and the score's own test."""
+    """Answers from one matrix, whose sources are the units: a delete-one-source jackknife and the score's own test.
+
+    Where there are more than `MOST_PARTS` sources, it leaves out groups of them (Kott 2001), `FEW_PARTS` groups of a
+    matrix of more than `MANY_CELLS` cells, which has no p either.
+    """
+    is_large = len(matrix.probes) * len(matrix.targets) > MANY_CELLS
+    matrix = matrix.joined()
     whole = [question.measure(matrix) for question in questions]
     parts: list[list[Ratio | UndefinedError]] = [[] for _ in questions]
-    for left_out in sources(matrix):
-        rest = matrix.select(probes=source(matrix.probes) != left_out, targets=source(matrix.targets) != left_out)
+    every = np.array(sources(matrix), dtype=object)
+    count = min(len(every), FEW_PARTS if is_large else MOST_PARTS)
+    for first in range(count):
+        clean_part.cache_clear()  # which holds the part before: a large one takes the memory of another
+        left_out = every[first::count]  # from all over the table: each group is a sample of the sources
+        rest = matrix.select(
+            probes=~np.isin(source(matrix.probes), left_out), targets=~np.isin(source(matrix.targets), left_out)
+        )
         for question, outcome, of_rest in zip(questions, whole, parts, strict=True):
             if question.score.smooth and isinstance(outcome, Ratio):
                 of_rest.append(question.measure(rest))
@@ -116,7 +137,10 @@ def within(matrix: InfluenceMatrix, questions: Sequence[Question]) -> list[Answe
     for question, outcome, of_rest in zip(questions, whole, parts, strict=True):
         answer = _jackknife(outcome, of_rest, "source")
         if question.score.test is not None and not math.isnan(answer.interval.value):
-            answer = replace(answer, p=question.score.test(matrix, question.generator(), **question.condition))
+            if is_large:
+                answer = replace(answer, notes=(*answer.notes, f"no p: more than {MANY_CELLS:,} cells to permute"))
+            else:
+                answer = replace(answer, p=question.score.test(matrix, question.generator(), **question.condition))
         answers.append(answer)
     return answers
 

@@ -49,6 +49,9 @@ def participation(size_RN: Float64[Array, "R N"]) -> Float64[Array, " R"]:
     return count_R
 
 
+ROWS_AT_ONCE = 256
+"""So that a measure takes no copy of a large matrix."""
+
 MEASURES = {"gini": gini, "hoyer": hoyer, "treves_rolls": treves_rolls, "participation": participation}
 
 
@@ -84,7 +87,12 @@ def sparsity(matrix: InfluenceMatrix, *, name: str) -> Ratio:
     Raises:
         UndefinedError: a row has fewer than two such targets, or teaches nothing.
     """
-    return Ratio(float(np.concatenate([MEASURES[name](size_RN) for size_RN in _rows(matrix)]).mean()))
+    measured = [
+        MEASURES[name](size_RN[start : start + ROWS_AT_ONCE])
+        for size_RN in _rows(matrix)
+        for start in range(0, len(size_RN), ROWS_AT_ONCE)
+    ]
+    return Ratio(float(np.concatenate(measured).mean()))
 
 
 def sparsity_of_half_normal(matrix: InfluenceMatrix, *, name: str) -> Ratio:
@@ -136,13 +144,19 @@ def _rows(matrix: InfluenceMatrix) -> list[Float64[Array, "R N"]]:
     matrix = clean_part(matrix)
     matrix = matrix.select(probes=is_single(matrix.probes), targets=is_single(matrix.targets))
     used_PT = other_source(matrix)
-    rows = [np.abs(gain_T[used_T]) for gain_T, used_T in zip(matrix.gain, used_PT, strict=True)]
-    if not rows or min(map(len, rows)) < 2:
+    length_P = used_PT.sum(1)
+    if not len(length_P) or length_P.min() < 2:
         raise UndefinedError("expected probes with at least 2 targets of other sources, got fewer")
-    if not all(size_N.any() for size_N in rows):
+    rows = []
+    for length in np.unique(length_P):
+        row_R = np.flatnonzero(length_P == length)
+        size_RN = np.empty((len(row_R), length))
+        for size_N, row in zip(size_RN, row_R, strict=True):
+            np.abs(matrix.gain[row, used_PT[row]], out=size_N)
+        rows.append(size_RN)
+    if not all(size_RN.any(1).all() for size_RN in rows):
         raise UndefinedError("expected probes that teach others something, got one that teaches nothing")
-    lengths = sorted({len(size_N) for size_N in rows})
-    return [np.stack([size_N for size_N in rows if len(size_N) == length]) for length in lengths]
+    return rows
 
 
 def _related(matrix: InfluenceMatrix) -> tuple[Bool[Array, "P T"], Bool[Array, "P T"], Bool[Array, "P T"]]:

@@ -20,6 +20,8 @@ def failed(matrix: InfluenceMatrix) -> set[object]:
 
 def without(matrix: InfluenceMatrix, ids: set[object]) -> InfluenceMatrix:
     """The matrix without these samples, neither as probes nor as targets."""
+    if not ids:
+        return matrix
     return matrix.select(
         probes=~matrix.probes["id"].isin(ids).to_numpy(), targets=~matrix.targets["id"].isin(ids).to_numpy()
     )

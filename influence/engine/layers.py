@@ -50,6 +50,10 @@ class Layer(ABC):
             scale_S: c_j of all steps so far and of this one.
         """
 
+    @abstractmethod
+    def dot(self, other: Any) -> Float[Tensor, "P T"]:
+        """Inner products of what each probe has changed with what each of another such layer has."""
+
 
 class Factors:
     """What a weight has learned a tree: sum_k c_k d_k x_k^T.
@@ -96,6 +100,12 @@ class Dense(Layer):
         """Keep inputs and gradients of outputs."""
         self.factors.add(self.x_BLI, gradients[0], scale_S)
 
+    def dot(self, other: "Dense") -> Float[Tensor, "P T"]:
+        """sum_kl c_k c_l (x_k . x_l + 1) (d_k . d_l)."""
+        one, two = self.factors, other.factors
+        product_PKTL = outer_products(one.x_BK, one.gradient_BKO, two.x_BK, two.gradient_BKO, bias=self.bias)
+        return pair_sums(product_PKTL, one.scale_K, two.scale_K)
+
 
 class Rows(Layer):
     """`Embedding`, also one that scales its output by a constant, as Gemma's.
@@ -132,6 +142,12 @@ class Rows(Layer):
             gradient_BLH = gradient_BLH * (self.ids_BL != self.padding)[:, :, None]
         self.factors.add(self.ids_BL, gradient_BLH, scale_S)
 
+    def dot(self, other: "Rows") -> Float[Tensor, "P T"]:
+        """sum_kl c_k c_l [id_k = id_l] (d_k . d_l)."""
+        one, two = self.factors, other.factors
+        product_PKTL = pairs(one.gradient_BKO, two.gradient_BKO) * (one.x_BK[:, :, None, None] == two.x_BK)
+        return pair_sums(product_PKTL, one.scale_K, two.scale_K)
+
 
 class Norm(Layer):
     """`LayerNorm`, or any RMSNorm whose output is elementwise in its weight: each tree has weights of its own."""
@@ -141,6 +157,7 @@ class Norm(Layer):
         self.bare = copy.copy(module)  # keeps its forward
         self.base = {name: parameter.detach() for name, parameter in module.named_parameters()}
         self.weights = [value.expand(num_trees, -1) for value in self.base.values()]
+        self.changes = [torch.zeros_like(weight) for weight in self.weights]
         self.gradients: list[list[Tensor]] = [[] for _ in self.weights]
 
     def forward(self, x: Float[Tensor, "B ... I"]) -> Float[Tensor, "B ... I"]:
@@ -159,10 +176,13 @@ class Norm(Layer):
         """New weights from the gradients of all steps."""
         for steps, gradient in zip(self.gradients, gradients, strict=True):
             steps.append(gradient)
-        self.weights = [
-            value + torch.einsum("s,sbi->bi", scale_S, torch.stack(steps))
-            for value, steps in zip(self.base.values(), self.gradients, strict=True)
-        ]
+        self.changes = [torch.einsum("s,sbi->bi", scale_S, torch.stack(steps)) for steps in self.gradients]
+        self.weights = [value + change for value, change in zip(self.base.values(), self.changes, strict=True)]
+
+    def dot(self, other: "Norm") -> Float[Tensor, "P T"]:
+        """Of the vectors."""
+        one, two = (torch.cat(norm.changes, dim=1) for norm in (self, other))
+        return one @ two.T
 
 
 def similarity(
@@ -171,6 +191,31 @@ def similarity(
     """c_k (x . x_k + 1), or without the 1."""
     product_BLK = x_BLI @ x_BKI.transpose(1, 2)
     return (product_BLK + 1 if bias else product_BLK) * scale_K
+
+
+def outer_products(
+    x_PKI: Float[Tensor, "P K I"],
+    d_PKO: Float[Tensor, "P K O"],
+    x_TLI: Float[Tensor, "T L I"],
+    d_TLO: Float[Tensor, "T L O"],
+    *,
+    bias: bool,
+) -> Float[Tensor, "P K T L"]:
+    """<d_k x_k^T, d_l x_l^T> = (x_k . x_l) (d_k . d_l) of every two places; a bias adds 1 to x_k . x_l."""
+    return (pairs(x_PKI, x_TLI) + bias).mul_(pairs(d_PKO, d_TLO))
+
+
+def pairs(a_PKI: Float[Tensor, "P K I"], b_TLI: Float[Tensor, "T L I"]) -> Float[Tensor, "P K T L"]:
+    """a_k . b_l."""
+    product = a_PKI.flatten(0, 1) @ b_TLI.flatten(0, 1).T
+    return product.view(*a_PKI.shape[:2], *b_TLI.shape[:2])
+
+
+def pair_sums(
+    product_PKTL: Float[Tensor, "P K T L"], scale_K: Float[Tensor, " K"], scale_L: Float[Tensor, " L"]
+) -> Float[Tensor, "P T"]:
+    """Sum over the places of both, weighted by c_k c_l."""
+    return torch.einsum("pktl,k,l->pt", product_PKTL, scale_K, scale_L)
 
 
 def spread(scale_S: Float[Tensor, " S"], counts: Sequence[int]) -> Float[Tensor, " K"]:

@@ -19,7 +19,7 @@ from jaxtyping import Float, Float64, Int
 from torch import Tensor, nn
 
 from influence.engine.head import Head, Logits, Normaliser, within
-from influence.engine.layers import Factors, similarity, spread
+from influence.engine.layers import Factors, outer_products, pair_sums, pairs, similarity, spread
 from influence.engine.tree import Trees
 
 
@@ -75,6 +75,24 @@ class LearnedHead(Head):
         index_BKL = ids_BL[:, None].expand(-1, len(self.scale_K), -1)
         gradient_BLK = self.gradient().gather(2, index_BKL).transpose(1, 2)
         return (gradient_BLK * self.scale_K) @ self.input_BKH
+
+    def dot(self, other: "LearnedHead") -> Float[Tensor, "P T"]:
+        """Inner products of what each probe has changed in the weight with what each of another head has.
+
+        Of a tied weight, the change is that of the head and of the embedding, and heads meet embeddings in
+        sum_kj c_k c_j d_k[w_j] (h_k . g_j).
+        """
+        one, two = (self.input_BKH, self.gradient()), (other.input_BKH, other.gradient())
+        product_PKTL = outer_products(*one, *two, bias=self.bias_V is not None)
+        product_PT = pair_sums(product_PKTL, self.scale_K, other.scale_K)
+        if self.tied is None or other.tied is None:
+            return product_PT
+        return product_PT + self._dot_embedding(other.tied) + other._dot_embedding(self.tied).T
+
+    def _dot_embedding(self, embedding: Factors) -> Float[Tensor, "P T"]:
+        gradient_PKTJ = self.gradient()[:, :, embedding.x_BK]
+        product_PKTJ = pairs(self.input_BKH, embedding.gradient_BKO) * gradient_PKTJ
+        return pair_sums(product_PKTJ, self.scale_K, embedding.scale_K)
 
     def learn(
         self, hidden_BKH: Float[Tensor, "B K H"], trees: Trees, scale_S: Float[Tensor, " S"]

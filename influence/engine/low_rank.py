@@ -21,6 +21,7 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from influence.engine import reading
+from influence.engine.chunks import how_many
 from influence.engine.layers import Dense, Layer, Norm, Rows, is_dense, is_norm, is_rows
 from influence.engine.learned_head import LearnedHead
 from influence.engine.texts import Network, Texts
@@ -113,7 +114,7 @@ def probes_at_once(network: Network, *, places: int, num_steps: int, memory_gb: 
     body, widest = sum(map(sum, shapes)), max(map(max, shapes))
     head = sum(network.get_output_embeddings().weight.shape)
     numbers = places * (2 * num_steps * (body + head) + 3 * body) + PLACES * 8 * widest
-    return max(1, int(memory_gb * 2**30 / (network.dtype.itemsize * numbers)))
+    return how_many(float(network.dtype.itemsize * numbers), memory_gb)
 
 
 class Learned:
@@ -166,6 +167,12 @@ class Learned:
         """Sums of the scored log-probabilities of texts that only the probe of their tree is read on."""
         with self._installed():
             return reading.log_probs(self.network, self.head, trees)
+
+    @torch.no_grad()
+    def dot(self, other: "Learned") -> Float64[Tensor, "P T"]:
+        """Inner products of the change of all weights by each probe with that by each of others."""
+        parts = [layer.dot(its) for layer, its in zip(self.layers, other.layers, strict=True)]
+        return torch.stack([part.double() for part in (*parts, self.head.dot(other.head))]).sum(0)
 
     @contextmanager
     def _installed(self) -> Iterator[None]:

@@ -12,11 +12,12 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from influence.engine import low_rank as engine
 from influence.engine import piecewise
+from influence.engine.chunks import DEFAULT, Engine
+from influence.engine.low_rank import reason
 from influence.engine.texts import Texts
 from influence.estimators import low_rank
-from influence.estimators.protocol import Row, check_step_size
+from influence.estimators.protocol import Row, check_step_size, say_once
 from influence.estimators.statements import check_statements, lessons
 from influence.isolation import Isolation, select_parameters
 from influence.models.causal_lm import CausalLM
@@ -96,9 +97,11 @@ class FineTune:
             options.setdefault("weight_decay", 0.0)
         return kind(parameters, lr=self.lr, **options)  # type: ignore[call-arg]
 
-    def learn(self, model: Any, batches: Sequence[Batch], parameters: Sequence[nn.Parameter]) -> str:
+    def learn(
+        self, model: Any, batches: Sequence[Batch], parameters: Sequence[nn.Parameter], engine: Engine = DEFAULT
+    ) -> str:
         """Take `num_steps` steps on each batch in turn, in place; return why they failed, or ""."""
-        for number, loss in enumerate(self._losses(model, batches, parameters), start=1):
+        for number, loss in enumerate(self._losses(model, batches, parameters, engine), start=1):
             if not math.isfinite(loss):
                 return f"diverged at step {number}: the loss is {loss}; lower the step size"
         return ""
@@ -110,12 +113,14 @@ class FineTune:
         against it, a language model learns by the engine, to the same numbers: with SGD many probes at once, with
         other optimisers a piece of the weights at a time.
         """
-        if isinstance(model, CausalLM) and not (self.why_plain(model) or self._why_full_rank(model)):
-            momentum = self.optimizer_options.get("momentum", 0.0)
-            steps_P = [self._texts(model, probes.iloc[[position]]) for position in range(len(probes))]
-            assert self.lr is not None
-            yield from low_rank.rows(model, probes, steps_P, targets, lr=self.lr, momentum=momentum)
-            return
+        if isinstance(model, CausalLM):
+            if why := self.why_plain(model, targets.engine):
+                say_once(f"Fine-tuning takes the plain loop: {why}.")
+            elif why := self._why_full_rank(model):
+                say_once(f"Fine-tuning takes one probe after the other: {why}.")
+            else:
+                yield from self._low_rank_rows(model, probes, targets)
+                return
         parameters = select_parameters(model, self.parameters)
         isolation = Isolation(model)
         for position, probe_id in enumerate(probes["id"]):
@@ -124,7 +129,7 @@ class FineTune:
             with isolation.use(train_mode=self.train_mode, learn=parameters):
                 torch.manual_seed(derive(seed, "finetune", probe_id))
                 batches = [collate(model, lesson) for lesson in lessons(probe, self.statements)]
-                failure = self.learn(model, batches, parameters)
+                failure = self.learn(model, batches, parameters, targets.engine)
                 if failure:
                     row = Row.failed(len(targets.before), failure)
                 else:
@@ -134,26 +139,35 @@ class FineTune:
                 row = Row.failed(len(row.gain_T), "diverged: a readout is not finite; lower the step size")
             yield row
 
-    def why_plain(self, model: CausalLM) -> str:
+    def why_plain(self, model: CausalLM, engine: Engine = DEFAULT) -> str:
         """Why the engine cannot take the steps, so that all weights have gradients at once; one clause, or ""."""
         if not self.lr or not self.num_steps:
             return "no step is taken"
         if self.train_mode:
             return "the probe is learned in train mode"
-        if self.parameters is not None or not all(parameter.requires_grad for parameter in model.parameters()):
-            return "only a part of the weights is learned"
         if self.optimizer == "adafactor":
             return "the steps of adafactor are not elementwise"
-        return model.reads_padded or engine.reason(model.network)
+        return low_rank.why_plain(model, engine, self.parameters)
 
     def _why_full_rank(self, model: CausalLM) -> str:
         """Why the steps cannot be kept as factors; one clause, or ""."""
-        return engine.reason(model.network, optimizer=self.optimizer, optimizer_options=self.optimizer_options)
+        return reason(model.network, optimizer=self.optimizer, optimizer_options=self.optimizer_options)
 
-    def _losses(self, model: Any, batches: Sequence[Batch], parameters: Sequence[nn.Parameter]) -> Iterator[float]:
+    def _low_rank_rows(self, model: CausalLM, probes: pd.DataFrame, targets: Reader) -> Iterator[Row]:
+        """Of many probes at once."""
+        steps_P = [self._texts(model, probes.iloc[[position]]) for position in range(len(probes))]
+        assert self.lr is not None
+        momentum = self.optimizer_options.get("momentum", 0.0)
+        yield from low_rank.rows(
+            model, probes, steps_P, targets, lr=self.lr, momentum=momentum, memory_gb=targets.engine.memory_gb
+        )
+
+    def _losses(
+        self, model: Any, batches: Sequence[Batch], parameters: Sequence[nn.Parameter], engine: Engine
+    ) -> Iterator[float]:
         """The loss of every step, which has been taken."""
         steps = [batch for _ in range(self.num_steps) for batch in batches]
-        if isinstance(model, CausalLM) and not self.why_plain(model):
+        if isinstance(model, CausalLM) and not self.why_plain(model, engine):
             yield from piecewise.learn(model.network, [batch["text"] for batch in steps], self.make_optimizer)
         elif steps:
             optimizer = self.make_optimizer(parameters)

@@ -1,42 +1,33 @@
 """First-order influence: the empirical neural tangent kernel, as a preview and a check of fine-tuning."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
-import numpy as np
 import pandas as pd
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from influence.estimators.protocol import Row, check_step_size
-from influence.estimators.statements import check_statements, lessons
-from influence.isolation import Isolation, select_parameters
-from influence.models.protocol import collate
+from influence.engine.chunks import DEFAULT, Engine, halving
+from influence.engine.low_rank import reason
+from influence.estimators import low_rank
+from influence.estimators.protocol import Row, check_step_size, say_once
+from influence.estimators.slopes import Direction, SampleSlopes, TextSlopes
+from influence.estimators.statements import check_statements
+from influence.isolation import select_parameters
+from influence.models.causal_lm import CausalLM
 from influence.readout import Reader
-
-HELD_BYTES = 2 * 2**30
-"""Memory for the probes' gradients; more probes than fit are taken in turns."""
 
 ADAM_EPS = 1e-8
 
 
-def sgd_direction(gradient_D: Float[Tensor, " D"]) -> Float[Tensor, " D"]:
-    """u(g) = g."""
-    return gradient_D
-
-
-def adam_direction(gradient_D: Float[Tensor, " D"]) -> Float[Tensor, " D"]:
+def adam_direction(gradient: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
     """u(g) = g / (|g| + eps), elementwise: Adam's first step from a fresh state, weight decay 0."""
-    return gradient_D / (gradient_D.abs() + ADAM_EPS)
+    return gradient / (gradient.abs() + ADAM_EPS)
 
 
-DIRECTIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "sgd": sgd_direction,
-    "adam": adam_direction,
-    "adamw": adam_direction,
-}
+DIRECTIONS: dict[str, Direction | None] = {"sgd": None, "adam": adam_direction, "adamw": adam_direction}
+"""u by the optimiser's name; None for u(g) = g."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,54 +78,34 @@ class FirstOrder:
     def rows(self, model: nn.Module, probes: pd.DataFrame, targets: Reader, *, seed: int = 0) -> Iterator[Row]:
         """The first-order gains of each probe on every target; `seed` is not used.
 
-        Held in memory: the directions of as many probes as `HELD_BYTES` allow; targets pass one by one.
+        Products of gradients come from their factors in a language model, from gradients of many samples at once in
+        other networks, and from gradients one by one where these cannot be had; the log says why.
         """
-        parameters = select_parameters(model, self.parameters)
-        isolation = Isolation(model)
-        bytes_a_probe = sum(parameter.numel() * parameter.element_size() for parameter in parameters)
-        held = max(1, HELD_BYTES // bytes_a_probe)
+        assert self.lr is not None
+        slopes, row_of, num_given = self._slopes(model, probes, targets), dict[int, Row](), 0
+        for group, (slope_PT, own_P), halvings in halving(slopes.groups(), slopes.of):
+            for probe, slope_T, own in zip(group, slope_PT, own_P, strict=True):
+                row_of[probe] = Row(gain_T=self.lr * slope_T, self_gain=self.lr * float(own), halvings=halvings)
+            while num_given in row_of:
+                yield row_of.pop(num_given)
+                num_given += 1
 
-        def read(batch: Any) -> Tensor:
-            return targets.readout.read(model, batch).sum()
+    def why_plain(self, model: CausalLM, engine: Engine = DEFAULT) -> str:
+        """Why the gradients of a language model cannot be kept as factors; one clause, or ""."""
+        unable = low_rank.why_plain(model, engine, self.parameters)
+        return unable or reason(model.network, optimizer=self.optimizer)
 
-        for start in range(0, len(probes), held):
-            group = [probes.iloc[[position]] for position in range(start, min(start + held, len(probes)))]
-            with isolation.use(learn=parameters):
-                steps_D = [self._step(model, probe, parameters) for probe in group]
-                self_gain_P = [
-                    float(step_D @ _gradient(read, collate(model, probe), parameters))
-                    for step_D, probe in zip(steps_D, group, strict=True)
-                ]
-                gain_PT = np.empty((len(group), len(targets.before)))
-                for target in range(len(targets.before)):
-                    gradient_D = _gradient(read, collate(model, targets.samples.iloc[[target]]), parameters)
-                    # One by one: the bits of a matrix product depend on how many probes share it.
-                    gain_PT[:, target] = [float(step_D @ gradient_D) for step_D in steps_D]
-            assert self.lr is not None
-            for probe, gain_T, self_gain in zip(group, gain_PT, self_gain_P, strict=True):
-                position = targets.position.get(probe["id"].iloc[0])
-                yield Row(
-                    gain_T=self.lr * gain_T,
-                    self_gain=self.lr * float(self_gain if position is None else gain_T[position]),
-                )
-
-    def _step(self, model: Any, probe: pd.DataFrame, parameters: Sequence[nn.Parameter]) -> Float[Tensor, " D"]:
-        """What a learning rate of 1 would add to the parameters."""
-
-        def gain(batch: Any) -> Tensor:
-            log_likelihood: Tensor = -model.loss(batch).sum()
-            return log_likelihood
-
-        batches = [collate(model, lesson) for lesson in lessons(probe, self.statements)]
-        directions = [DIRECTIONS[self.optimizer](_gradient(gain, batch, parameters)) for batch in batches]
-        return sum(directions[1:], start=directions[0])
-
-
-def _gradient(function: Callable[[Any], Tensor], batch: Any, parameters: Sequence[nn.Parameter]) -> Float[Tensor, " D"]:
-    gradients = torch.autograd.grad(function(batch), list(parameters), allow_unused=True)
-    return torch.cat(
-        [
-            (torch.zeros_like(parameter) if gradient is None else gradient).flatten()
-            for parameter, gradient in zip(parameters, gradients, strict=True)
-        ]
-    )
+    def _slopes(self, model: nn.Module, probes: pd.DataFrame, targets: Reader) -> TextSlopes | SampleSlopes:
+        if isinstance(model, CausalLM):
+            why = self.why_plain(model, targets.engine)
+            if not why:
+                return TextSlopes(model, probes, targets, statements=self.statements)
+            say_once(f"First order writes gradients out: {why}.")
+        return SampleSlopes(
+            model,
+            probes,
+            targets,
+            statements=self.statements,
+            direction=DIRECTIONS[self.optimizer],
+            parameters=select_parameters(model, self.parameters),
+        )

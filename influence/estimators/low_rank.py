@@ -1,6 +1,7 @@
 """Rows of fine-tuning by the engine: many probes learned at once without new weights, all targets read under each."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from influence.arrays import Array
 from influence.engine import low_rank
+from influence.engine.chunks import Engine, halving
 from influence.engine.low_rank import Learned
 from influence.engine.texts import Texts
 from influence.engine.tree import Trees, pack
@@ -26,6 +28,7 @@ def rows(
     *,
     lr: float,
     momentum: float,
+    memory_gb: float,
 ) -> Iterator[Row]:
     """What `FineTune.rows` gives for SGD, up to rounding; the weights are never touched.
 
@@ -38,12 +41,28 @@ def rows(
         targets: what is read.
         lr: learning rate.
         momentum: of SGD.
+        memory_gb: for what is held at a time.
     """
+
+    def rows_of(group: Sequence[int]) -> list[Row]:
+        steps = [steps_P[probe] for probe in group]
+        (learned,) = low_rank.learn(model.network, steps, lr=lr, momentum=momentum, memory_gb=memory_gb)
+        return _rows(model, learned, probes.iloc[list(group)], targets)
+
     row_of: dict[int, Row] = {}
-    for learned in low_rank.learn(model.network, steps_P, lr=lr, momentum=momentum):
-        group = probes.iloc[list(learned.probes)]
-        row_of |= zip(learned.probes, _rows(model, learned, group, targets), strict=True)
+    groups = low_rank.chunks(model.network, steps_P, memory_gb=memory_gb)
+    for group, rows_of_group, halvings in halving(groups, rows_of):
+        row_of |= {probe: replace(row, halvings=halvings) for probe, row in zip(group, rows_of_group, strict=True)}
     yield from (row_of[position] for position in range(len(probes)))
+
+
+def why_plain(model: CausalLM, engine: Engine, parameters: Sequence[str] | None) -> str:
+    """Why what a model learns cannot be kept as factors of each layer, whatever the optimiser; one clause, or ""."""
+    if not engine.fast:
+        return "the engine is off"
+    if parameters is not None or not all(parameter.requires_grad for parameter in model.parameters()):
+        return "only a part of the weights is learned"
+    return model.reads_padded or low_rank.reason(model.network)
 
 
 def _rows(model: CausalLM, learned: Learned, group: pd.DataFrame, targets: Reader) -> list[Row]:
@@ -54,7 +73,7 @@ def _rows(model: CausalLM, learned: Learned, group: pd.DataFrame, targets: Reade
         if -1 in position_B:
             itself = Reader(model, group, targets.readout, batch_size=len(group))
             self_gain_B = (
-                _read(model, learned, itself, lambda texts: learned.read_own(Trees.of(_each(texts)))) - itself.before
+                _read(model, learned, itself, lambda texts: learned.read_own(Trees.of(each(texts)))) - itself.before
             )
         else:
             self_gain_B = gain_BT[np.arange(len(group)), np.array(position_B)]
@@ -82,6 +101,6 @@ def _read(
     return torch.cat([part.double() for part in parts], dim=-1).cpu().numpy()
 
 
-def _each(texts: Texts) -> list[Texts]:
+def each(texts: Texts) -> list[Texts]:
     """Every text alone."""
     return [Texts(texts.ids_RL[[row]], texts.scored_RL[[row]]) for row in range(len(texts.ids_RL))]

@@ -1,7 +1,9 @@
 """What an estimator is: rows of gains, one a probe."""
 
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
@@ -12,6 +14,8 @@ from torch import nn
 from influence.arrays import Array
 from influence.readout import Reader
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Row:
@@ -21,11 +25,13 @@ class Row:
         gain_T: readout after minus before; NaN if the probe failed.
         self_gain: gain of the probe on itself.
         failure: why the probe failed, or "".
+        halvings: how often its chunk was halved because a CUDA device had too little memory.
     """
 
     gain_T: Float64[Array, " T"]
     self_gain: float
     failure: str = ""
+    halvings: int = 0
 
     @classmethod
     def failed(cls, num_targets: int, failure: str) -> Self:
@@ -64,6 +70,12 @@ class Estimator(Protocol):
     def rows(self, model: nn.Module, probes: pd.DataFrame, targets: Reader, *, seed: int = 0) -> Iterator[Row]:
         """Learn each probe alone from the base weights and read every target."""
         ...
+
+
+@cache
+def say_once(message: str) -> None:
+    """Log it, the first time in this process: `rows` is called for every block."""
+    log.info(message)
 
 
 def check_step_size(lr: float | None, self_gain: float | None) -> None:

@@ -8,6 +8,7 @@ Suffixes beside those of `influence.arrays`: R rows (texts of a batch), L positi
 """
 
 import json
+import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,6 +26,8 @@ from influence.engine.tree import pack
 from influence.models.base import initialise
 from influence.models.protocol import Batch
 from influence.models.sources import Tokenizer
+
+log = logging.getLogger(__name__)
 
 
 class CausalLM(pl.LightningModule):
@@ -76,6 +79,8 @@ class CausalLM(pl.LightningModule):
         self.network = network if lora is None else _with_adapters(network, lora, seed)
         self.tokenizer, self.lora, self.lr = tokenizer, lora, lr
         self.reads_padded = reading.reason(network) if engine else "the engine is off"
+        if self.reads_padded:
+            log.info("Texts are read as padded batches: %s.", self.reads_padded)
         self.context: int | None = getattr(network.config.get_text_config(), "max_position_embeddings", None)
         # Some tokenizers put a space before every text (Llama 2, Phi 3): a second would be a token of its own.
         spaced = "".join(tokenizer.convert_ids_to_tokens(self.token_ids("a"))).startswith(("▁", "Ġ"))

@@ -1,15 +1,21 @@
 """Every YAML of `conf/` composes, resolves and passes the checks; what is wrong is refused while composing."""
 
 import re
+from functools import cache
+from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
 from hydra.errors import ConfigCompositionException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 
 from experiments import schema
 from experiments.identity import run_hash
+from experiments.run import job_path
+from influence.desiderata import SCORES
 from tests.experiments.commands import CONF, composed
 
 
@@ -17,8 +23,11 @@ def names(group: str) -> list[str]:
     return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
 
 
-EXPERIMENTS, SWEEPS = names("experiment"), names("sweep")
-TEXT_SWEEPS = ["learned_and_prompted", "lr_plateau_text", "self_gain_text"]
+EXPERIMENTS, LAUNCHERS = names("experiment"), names("launcher")
+SEARCHES = ["most_selective"]
+"""Sweeps whose jobs follow from the results of earlier ones; they need the extra `optuna`."""
+SWEEPS = sorted({*names("sweep")} - {*SEARCHES})
+TEXT_SWEEPS = ["learned_and_prompted", "lr_plateau_text", "models_text", "self_gain_text"]
 OWN = ("model=own", "model._target_=thirdparty.Net", "data._target_=thirdparty.samples")
 """What `data=own` needs; it is named, and not built here."""
 
@@ -37,13 +46,19 @@ def needs(data: str) -> tuple[str, ...]:
 def jobs(sweep: str, *overrides: str) -> list[DictConfig]:
     """The configuration of every job of a sweep, from the product of its lists."""
     cfg = composed(*overrides, f"sweep={sweep}", hydra=True)
-    lists = [[f"{key}={value}" for value in str(row).split(",")] for key, row in cfg.hydra.sweeper.params.items()]
+    axes = OverridesParser.create().parse_overrides([f"{key}={row}" for key, row in cfg.hydra.sweeper.params.items()])
+    lists = [
+        [f"{axis.key_or_group}={value}" for value in axis.sweep_string_iterator()]
+        if axis.is_sweep_override()
+        else [axis.input_line]
+        for axis in axes
+    ]
     return [composed(*overrides, f"sweep={sweep}", *job) for job in product(*lists)]
 
 
 def test_every_group_is_composed_here():
     groups = {path.name for path in CONF.iterdir() if path.is_dir()} - {"domain"}  # stimuli, which Hydra does not read
-    assert groups == {"data", "model", "estimator", "readout", "trainer", "tracking", "experiment", "sweep"}
+    assert groups == {"data", "model", "estimator", "readout", "trainer", "tracking", "experiment", "sweep", "launcher"}
 
 
 @pytest.mark.parametrize("estimator", names("estimator"))
@@ -121,7 +136,7 @@ def test_every_experiment_composes_under_its_own_name(experiment):
     assert checked(f"experiment={experiment}").name == experiment
 
 
-@pytest.mark.parametrize("kind", ["experiment", "sweep"])
+@pytest.mark.parametrize("kind", ["experiment", "sweep", "launcher"])
 def test_every_lab_note_names_its_command(kind):
     for name in names(kind):
         note = (CONF / kind / f"{name}.yaml").read_text()
@@ -138,18 +153,68 @@ def test_every_job_of_a_sweep_has_a_folder_of_its_own(sweep):
     made = jobs(sweep, "experiment=unrelated" if sweep in TEXT_SWEEPS else "experiment=digits")
     for cfg in made:
         schema.check(cfg)
-    assert len({run_hash(cfg) for cfg in made}) == len(made) > 1
+    assert len({job_path(_root_=cfg) for cfg in made}) == len(made) > 1
+    runs = {run_hash(cfg) for cfg in made}
+    assert len(runs) == (1 if sweep == "probe_samples" else len(made))  # shards of one matrix, or matrices
+
+
+@cache
+def is_of_texts(experiment: str) -> bool:
+    return composed(f"experiment={experiment}").data.get("worlds") is not None
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 @pytest.mark.parametrize("sweep", SWEEPS)
 def test_every_sweep_of_every_experiment(experiment, sweep):
-    if (composed(f"experiment={experiment}").data.get("worlds") is not None) != (sweep in TEXT_SWEEPS):
+    if is_of_texts(experiment) != (sweep in TEXT_SWEEPS):
         return  # a sweep is of images or of texts
     cfg = composed(f"experiment={experiment}", f"sweep={sweep}", hydra=True)
     assert cfg.hydra.mode.name == "MULTIRUN"
     assert cfg.name in (sweep, experiment)
     assert cfg.hydra.sweeper.params
+
+
+def needs_extra(extra: str, plugin: str) -> None:
+    """Skip what an extra of the installation brings, where it is not installed."""
+    if find_spec(plugin) is None:
+        pytest.skip(f"expected {plugin}, got none; install it with `make engines`, which adds the extra `{extra}`")
+
+
+@pytest.mark.parametrize("search", SEARCHES)
+def test_every_search_says_what_it_searches_for(search):
+    needs_extra("optuna", "hydra_plugins.hydra_optuna_sweeper")
+    cfg = composed("experiment=digits", f"sweep={search}", hydra=True)
+    assert (cfg.hydra.mode.name, cfg.name) == ("MULTIRUN", search)
+    assert cfg.objective.score in SCORES
+    assert cfg.hydra.sweeper.sampler.seed is not None  # else a search that is run again is another
+
+
+@pytest.mark.parametrize("sweep", ["noise", "probe_samples"])
+@pytest.mark.parametrize(
+    ("launcher", "plugin"), [("submitit_local", "LocalLauncher"), ("slurm", "SlurmLauncher"), ("ray", "RayLauncher")]
+)
+def test_every_launcher_takes_every_sweep(launcher, plugin, sweep):
+    if launcher == "ray":
+        needs_extra("ray", "hydra_plugins.hydra_ray_launcher")
+    cfg = composed("experiment=digits", f"sweep={sweep}", f"launcher={launcher}", hydra=True)
+    assert cfg.hydra.mode.name == "MULTIRUN"
+    path = cfg.hydra.launcher._target_
+    assert path.endswith(f".{plugin}")
+    assert path in Plugins.instance().class_name_to_class  # discovered, so that Hydra makes it
+    plain = composed("experiment=digits", f"sweep={sweep}")
+    assert run_hash(cfg) == run_hash(plain)  # where a job runs does not decide its numbers
+
+
+def test_every_launcher_is_tested_here():
+    assert LAUNCHERS == ["ray", "slurm", "submitit_local"]
+
+
+def test_a_task_of_slurm_has_one_gpu_and_is_queued_again():
+    launcher = composed("sweep=probe_samples", "launcher=slurm", hydra=True).hydra.launcher
+    assert (launcher.gpus_per_task, launcher.tasks_per_node, launcher.nodes) == (1, 1, 1)
+    assert launcher.max_num_timeout > 0
+    assert launcher.array_parallelism > 1
+    assert 60 * launcher.timeout_min > launcher.signal_delay_s
 
 
 def test_a_single_run_and_a_job_of_a_sweep_share_their_folder(tmp_path):

@@ -35,8 +35,8 @@ def execute(outputs: Path, *overrides: str) -> RunFolder:
 
     cfg = composed(f"outputs={outputs}", *overrides)
     config = schema.check(cfg)
-    folder = RunFolder(Path(run.run_path(_root_=cfg)))
-    with folder.running(cfg):
+    folder = run.run_folder(cfg)
+    with folder.recorded(cfg):
         execute(config, folder)
     return folder
 

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from experiments.chain_figures import draw_chains
-from experiments.text_figures import draw_beside, draw_run
+from experiments.figures import draw_run
+from experiments.text_figures import draw_beside
 from influence.data.chains import chains
 from influence.data.domains import load
 from influence.desiderata import score

@@ -50,7 +50,7 @@ def sweep(tmp_path: Path) -> Path:
 
 
 def test_each_optimiser_has_a_plateau_of_its_own(sweep):
-    table = plateau_table(sweep)
+    table = plateau_table([sweep])
     assert table.groupby(["model", "optimizer"])["lr"].apply(list).to_dict() == {
         ("CNN", "adam"): RATES,
         ("CNN", "sgd"): RATES,
@@ -120,5 +120,5 @@ def test_runs_that_differ_in_more_are_not_mixed(sweep):
 
 def test_what_does_not_decide_the_numbers_may_differ(sweep):
     run_folder(sweep / "sgd0.1", lr=0.1, engine={"threads": 2}, name="other")
-    assert plateau_table(sweep)["lr"].tolist().count(0.1) == 1
-    assert len(plateau_table(sweep)) == 7
+    assert plateau_table([sweep])["lr"].tolist().count(0.1) == 1
+    assert len(plateau_table([sweep])) == 7

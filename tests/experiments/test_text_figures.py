@@ -4,12 +4,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from omegaconf import OmegaConf
 
 from experiments.figures import draw_run
-from experiments.text_figures import draw_beside
+from experiments.text_figures import DrawBeside, draw_beside
 from influence.arrays import Array
 from influence.data.nouns import noun_worlds
 from influence.data.text_noise import with_noise
+from influence.files import write_json
 from influence.matrix import InfluenceMatrix
 from tests.influence.desiderata.matrices import language, matrix_of
 
@@ -40,6 +42,17 @@ def test_sentences_about_nouns_are_drawn_by_category_and_frame(tmp_path: Path) -
     assert list(shown) == ["1, SGD, median self-gain 1", "2, prompted"]
     for mean_PT, matrix in zip(shown.values(), (learned, prompted), strict=True):
         np.testing.assert_array_equal(mean_PT, np.mean([world.gain for world in matrix.worlds()], axis=0))
+
+
+def test_each_model_of_a_sweep_has_a_figure_of_its_own(tmp_path: Path) -> None:
+    samples = with_noise(noun_worlds(count=2, seed=0, per_category=4), noises=[], seed=0)
+    for seed, model in enumerate(["gpt2", "EleutherAI/pythia-70m"]):
+        folder = measured(samples, samples, seed=seed).save(tmp_path / "sweep" / str(seed))
+        OmegaConf.save({"model": {"name": model}}, folder / "config.yaml")
+        write_json(folder / "run.json", {"status": "done"})
+    DrawBeside().on_multirun_end(OmegaConf.create({"outputs": str(tmp_path), "name": "sweep"}))
+    drawn = {path.stem for path in (tmp_path / "sweep" / "figures").iterdir()}
+    assert drawn == {"beside_gpt2", "beside_EleutherAI_pythia_70m"}
 
 
 def test_noisy_sentences_are_drawn_by_noise(tmp_path: Path) -> None:

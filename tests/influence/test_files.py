@@ -1,4 +1,6 @@
+import errno
 import json
+import os
 
 import pytest
 
@@ -18,6 +20,15 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, failure):
         write_atomically(path, write)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_is_told_in_a_sentence(tmp_path):
+    def write(temporary):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    path = tmp_path / "block.npz"
+    with pytest.raises(OSError, match=f"^expected room for {path}, got a full disk; make some and run again$"):
+        write_atomically(path, write)
 
 
 def test_the_old_file_stands_until_the_new_one_is_whole(tmp_path):

@@ -1,5 +1,9 @@
+import shutil
+import threading
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,10 +13,12 @@ import torch.nn.functional as F
 from torch import nn
 
 from influence import FineTune, FirstOrder, InfluenceMatrix, measure
+from influence.matrix import check_blocks
 from influence.measurement import block_extents, estimate_seconds, measure_block
 from influence.models.protocol import stack_columns
 from influence.provenance import weights_digest
 from influence.readout import Reader, Readout, find
+from influence.step_size import StepSize, find_step_size
 from tests import oracles
 from tests.small import NUM_CLASSES, SoftmaxRegression, max_relative_error, random_samples, ready, relu_cnn
 
@@ -132,6 +138,133 @@ class TestResume:
         assert files(tmp_path) == before
 
 
+class TestShards:
+    @pytest.mark.parametrize("count", [2, 5])
+    def test_give_the_same_files_in_whatever_order(self, tmp_path, many, targets, count):
+        """Four blocks, of which the fifth shard has none."""
+        one, several, estimator = tmp_path / "one", tmp_path / "several", FineTune(self_gain=0.3)
+        measure(ready(relu_cnn), many, targets, estimator=estimator, block_size=2, folder=one)
+        for index in reversed(range(count)):
+            part = measure(
+                ready(relu_cnn),
+                many,
+                targets,
+                estimator=estimator,
+                block_size=2,
+                folder=several,
+                shard=(index, count),
+            )
+            measured = {f"{2 * position:06d}" for position in range(4) if position % count >= index}
+            assert {block.id for block in part.blocks} == measured
+        names = ["matrix.json", *(f"blocks/{2 * position:06d}.npz" for position in range(4))]
+        for name in names:
+            assert (one / name).read_bytes() == (several / name).read_bytes(), name
+
+    def test_tell_of_their_own_probes(self, tmp_path, many, targets):
+        told = []
+        measure(
+            ready(relu_cnn),
+            many,
+            targets,
+            estimator=FineTune(lr=0.1),
+            block_size=2,
+            folder=tmp_path,
+            shard=(1, 2),
+            progress=lambda done, total: told.append((done, total)),
+        )
+        assert told == [(1, 3), (2, 3), (2, 3), (3, 3), (3, 3)]  # of the blocks 2 to 3, and 6
+
+    @pytest.mark.parametrize(("shard", "shared"), [((2, 2), True), ((-1, 2), True), ((0, 0), True), ((0, 2), False)])
+    def test_that_are_none_are_refused(self, tmp_path, probes, shard, shared):
+        with pytest.raises(
+            ValueError, match=r"expected a shard \(index, count\) with 0 <= index < count, and a folder"
+        ):
+            measure(
+                ready(relu_cnn),
+                probes,
+                estimator=FineTune(lr=0.1),
+                shard=shard,
+                folder=tmp_path if shared else None,
+            )
+
+    def test_begin_once(self, tmp_path, many, targets, monkeypatch):
+        """Of two at once the second waits for the header of the first, and searches no step size."""
+        searches, inside, go_on = [], threading.Event(), threading.Event()
+
+        def find(*arguments: Any, **settings: Any) -> StepSize:
+            searches.append(threading.get_ident())
+            inside.set()
+            assert go_on.wait(10)
+            return find_step_size(*arguments, **settings)
+
+        monkeypatch.setattr("influence.measurement.find_step_size", find)
+
+        def shard(index: int) -> None:
+            measure(
+                ready(relu_cnn),
+                many,
+                targets,
+                estimator=FineTune(self_gain=0.3),
+                block_size=2,
+                folder=tmp_path,
+                shard=(index, 2),
+            )
+
+        threads = [threading.Thread(target=shard, args=(index,)) for index in range(2)]
+        threads[0].start()
+        assert inside.wait(10)
+        threads[1].start()
+        threads[1].join(0.5)  # long enough to search, were it let in
+        assert len(searches) == 1
+        go_on.set()
+        for thread in threads:
+            thread.join(30)
+        assert len(searches) == 1
+        check_blocks(tmp_path)
+
+
+class TestBlocksOfAnotherMatrix:
+    @pytest.fixture
+    def folders(self, tmp_path, many, targets) -> dict[str, Path]:
+        """One matrix, and others that differ from it in one thing each."""
+        other_model = ready(relu_cnn)
+        other_model.output.bias.data += 1
+        kinds: dict[str, Any] = {
+            "this": (ready(relu_cnn), many, 0.1),
+            "weights": (other_model, many, 0.1),
+            "data": (ready(relu_cnn), many.assign(label=1), 0.1),
+            "settings": (ready(relu_cnn), many, 0.2),
+        }
+        for kind, (model, probes, lr) in kinds.items():
+            measure(model, probes, targets, estimator=FineTune(lr=lr), block_size=2, folder=tmp_path / kind)
+        return {kind: tmp_path / kind for kind in kinds}
+
+    @pytest.mark.parametrize("other", ["weights", "data", "settings"])
+    def test_are_refused(self, folders, many, targets, other):
+        here = folders["this"] / "blocks" / "000004.npz"
+        shutil.copy(folders[other] / "blocks" / "000004.npz", here)
+        sentence = f"expected {here} to be a block of this matrix, got one measured with other {other}; delete it and"
+        with pytest.raises(ValueError, match=sentence):
+            check_blocks(folders["this"])
+        with pytest.raises(ValueError, match=sentence):
+            measure(ready(relu_cnn), many, targets, estimator=FineTune(lr=0.1), block_size=2, folder=folders["this"])
+
+    def test_those_of_nobody_knows_what_are_taken(self, folders):
+        matrix = InfluenceMatrix.load(folders["this"])
+        blocks = [replace(block, stamp={}) for block in matrix.blocks]
+        blocks[1].save(folders["this"] / "blocks")
+        check_blocks(folders["this"])
+
+    def test_missing_ones_are_named(self, folders):
+        for name in ("000000", "000006"):
+            (folders["this"] / "blocks" / f"{name}.npz").unlink()
+        with pytest.raises(
+            FileNotFoundError,
+            match=f"expected 4 blocks in {folders['this']}, got none for 000000, 000006; run the same command again",
+        ):
+            check_blocks(folders["this"])
+
+
 class TestSameNumbers:
     @pytest.mark.parametrize("estimator", ESTIMATORS)
     def test_again(self, many, targets, estimator):
@@ -162,7 +295,8 @@ class TestSameNumbers:
                 readout=find("log_prob", model),
                 seed=0,
                 batch_size=512,
-                progress=lambda done, total: None,
+                stamp={},
+                progress=lambda rows: None,
             )
             np.testing.assert_array_equal(block.gain_PT, expected.gain_PT)
 

@@ -94,6 +94,18 @@ def test_interval_of_one_matrix_leaves_out_sources_as_probes_and_targets() -> No
     assert (found["value"], found["low"], found["high"]) == (expected.value, expected.low, expected.high)
 
 
+def test_of_many_sources_groups_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("influence.desiderata.evaluation.MOST_PARTS", 4)
+    matrix = image_matrix()
+    without = []
+    for group in (["0", "4", "8"], ["1", "5", "9"], ["2", "6"], ["3", "7"]):  # every fourth of ten
+        kept = ~matrix.probes["source"].isin(group).to_numpy()
+        without.append(SCORES["asymmetry_index"].measure(matrix.select(probes=kept, targets=kept)).value)
+    expected = jackknife_interval(SCORES["asymmetry_index"].measure(matrix).value, np.array(without))
+    found = row(score(matrix, ["asymmetry_index"]), "asymmetry_index")
+    assert (found["low"], found["high"], found["n"]) == (expected.low, expected.high, 10)
+
+
 def test_order_statistics_have_no_jackknife() -> None:
     frame = score(image_matrix(), ["self_gain_median", "self_gain_is_largest"])
     assert frame["low"].notna().tolist() == [False, True]

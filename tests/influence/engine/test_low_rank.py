@@ -10,6 +10,7 @@ from influence.engine.layers import Norm
 from influence.engine.low_rank import chunks, learn, probes_at_once, reason
 from influence.engine.texts import Texts
 from influence.engine.tree import Trees, pack
+from influence.models.causal_lm import CausalLM
 from influence.provenance import weights_digest
 from influence.seeds import generator
 from tests.influence.engine.networks import PROBES, ROWS, learned_alone, lessons, make, totals
@@ -203,3 +204,23 @@ class TestReason:
             "the network is of type"
         )
         assert low_rank.reason(make("gpt2")) == ""
+
+
+@pytest.mark.verify
+def test_the_real_gemma_is_as_near_to_the_truth_as_the_plain_loop(gemma: CausalLM) -> None:
+    """Up to a factor of two, on a few entries."""
+    texts = ["a klarbu is a pimjon", "all pimjons have a greev", "a mol is bigger than a zentor"]
+    rows = [[gemma.start, *gemma.text_ids(text)] for text in texts]
+
+    def gains_of(network: nn.Module) -> torch.Tensor:
+        after = [totals(learned_alone(network, [[row]], lr=1e-3)[0], rows) for row in rows[:2]]
+        return torch.stack(after) - totals(network, rows)
+
+    (learned,) = learn(gemma.network, [[Texts.padded([row])] for row in rows[:2]], lr=1e-3)
+    measured = learned.read(pack(Texts.padded(rows)))[torch.tensor(learned.probes).argsort()]
+    naive, true = gains_of(gemma.network), gains_of(copy.deepcopy(gemma.network).double())
+    error, naive_error = (
+        (gains - true).square().mean().sqrt() for gains in (measured - totals(gemma.network, rows), naive)
+    )
+    assert true.abs().min() > 1e-3
+    assert error <= 2 * naive_error

@@ -35,7 +35,7 @@ def with_steps(estimator: FineTune, num_steps: int) -> FineTune:
 @pytest.mark.parametrize("num_steps", [1, 3])
 @pytest.mark.parametrize("name", OPTIMIZERS)
 @pytest.mark.parametrize("make", [relu_cnn, smooth_cnn])
-def test_agrees_with_a_deep_copy_a_probe(probes, targets, make, name, num_steps):
+def test_agrees_with_a_loop_over_probes(probes, targets, make, name, num_steps):
     model = ready(make)
     estimator, make_optimizer = OPTIMIZERS[name]
     matrix = measure(model, probes, targets, estimator=with_steps(estimator, num_steps), batch_size=2)

@@ -4,7 +4,9 @@ import pytest
 import torch
 
 from influence import FineTune, FirstOrder, measure
-from influence.estimators import first_order
+from influence.engine import sample_gradients
+from influence.engine.chunks import Engine
+from influence.estimators import first_order, protocol
 from influence.provenance import weights_digest
 from tests.oracles import image_batch
 from tests.small import max_relative_error, random_samples, ready, relu_cnn, smooth_cnn
@@ -108,17 +110,16 @@ def test_fine_tuning_tends_to_it_as_the_step_shrinks(probes, targets, optimizer)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-def test_few_gradients_held_at_once_give_the_same_bits(monkeypatch, targets, dtype):
+def test_few_gradients_held_at_once_give_the_same_numbers(targets, dtype):
     probes, model = random_samples(7, "probe"), ready(relu_cnn).to(dtype)
     for table in (probes, targets):
         table["image"] = [torch.from_numpy(image).to(dtype).numpy() for image in table["image"]]
     whole = measure(model, probes, targets, estimator=FirstOrder(lr=0.1))
-    bytes_a_probe = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
-    for held in (0, 1, 3):
-        monkeypatch.setattr(first_order, "HELD_BYTES", held * bytes_a_probe)
-        parts = measure(model, probes, targets, estimator=FirstOrder(lr=0.1))
-        np.testing.assert_array_equal(parts.gain, whole.gain)
-        np.testing.assert_array_equal(parts.self_gain, whole.self_gain)
+    for engine in (Engine(memory_gb=memory_gb) for memory_gb in (1e-9, 1e-4)):
+        parts, again = (measure(model, probes, targets, estimator=FirstOrder(lr=0.1), engine=engine) for _ in range(2))
+        np.testing.assert_array_equal(parts.gain, again.gain)
+        assert max_relative_error(parts.gain, whole.gain) < 10 * torch.finfo(dtype).eps
+        assert max_relative_error(parts.self_gain, whole.self_gain) < 10 * torch.finfo(dtype).eps
 
 
 @pytest.mark.parametrize(
@@ -135,3 +136,57 @@ def test_few_gradients_held_at_once_give_the_same_bits(monkeypatch, targets, dty
 def test_bad_settings_are_refused_in_a_sentence(settings, sentence):
     with pytest.raises(ValueError, match=sentence):
         FirstOrder(**settings)
+
+
+class Unknown(torch.nn.Module):
+    """A layer that the engine does not know, nor, where it branches, `torch.func`."""
+
+    def __init__(self, *, branches: bool) -> None:
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.ones(7))
+        self.branches = branches
+
+    def forward(self, x):
+        return x * self.scale * (2 if self.branches and float(x.detach().sum()) > 1e9 else 1)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("branches", [False, True])
+def test_other_layers_give_the_same(probes, targets, branches, optimizer):
+    def scaled():
+        model = smooth_cnn()
+        model.output = torch.nn.Sequential(model.output, Unknown(branches=branches))
+        return model
+
+    model, estimator = ready(scaled), FirstOrder(optimizer=optimizer, lr=0.1)
+    fast = measure(model, probes, targets, estimator=estimator)
+    plain = measure(model, probes, targets, estimator=estimator, engine=Engine(fast=False))
+    assert max_relative_error(fast.gain, plain.gain) < 1e-12
+    assert max_relative_error(fast.self_gain, plain.self_gain) < 1e-12
+    g_P, g_T = gradients(model.loss, model, probes), gradients(model.loss, model, targets)
+    u_P = g_P if optimizer == "sgd" else g_P / (np.abs(g_P) + 1e-8)
+    assert max_relative_error(fast.gain, 0.1 * u_P @ g_T.T) < 1e-12
+
+
+def test_why_gradients_are_taken_one_by_one_is_said_once(caplog, probes, targets):
+    protocol.say_once.cache_clear()
+    with caplog.at_level("INFO", logger="influence"):
+        for _ in range(2):
+            measure(ready(relu_cnn), probes, targets, estimator=FirstOrder(lr=0.1), engine=Engine(fast=False))
+    assert [record.message for record in caplog.records] == [
+        "First order takes gradients one by one: the engine is off."
+    ]
+
+
+def test_the_same_targets_have_their_gradients_once(monkeypatch, targets):
+    """Whatever the number of blocks."""
+    probes, sizes = random_samples(7, "probe"), []
+    by_layer = sample_gradients.ByLayer.__call__
+
+    def counted(self, function, batch):
+        sizes.append(len(batch["label"]))
+        return by_layer(self, function, batch)
+
+    monkeypatch.setattr(sample_gradients.ByLayer, "__call__", counted)
+    measure(ready(relu_cnn), probes, targets, estimator=FirstOrder(lr=0.1), block_size=2)
+    assert sizes.count(len(targets)) == 1

@@ -1,0 +1,166 @@
+"""Copy finished runs to Weights & Biases: `python -m experiments.mirror outputs/fig1_cnn`.
+
+A run whose result is there already is passed over, so that the same command can be given again at any time: after a
+server was down, after runs were tracked offline, after more seeds were measured. `--download FOLDER` is the way back:
+it fetches the runs of a project that the folder lacks, as folders that every other command reads.
+"""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from experiments.run_folder import RunFolder, find_runs
+from experiments.tracking import (
+    DIGEST,
+    JOB_TYPE,
+    MATRIX,
+    SCORES,
+    TrackingConfig,
+    has_key,
+    log_result,
+    open_run,
+    reason,
+    result_digest,
+    set_environment,
+)
+
+if TYPE_CHECKING:
+    from wandb.apis.public import Run
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Mirror the runs named on the command line, or download those of a project."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folders", nargs="*", type=Path, help="run folders, or folders of runs")
+    parser.add_argument("--download", type=Path, metavar="FOLDER", help="fetch runs into <FOLDER>/<name>/<hash>")
+    parser.add_argument("--project", default=TrackingConfig().project, help="of W&B (default %(default)s)")
+    parser.add_argument("--entity", help="user or team of W&B (default the key's own)")
+    options = parser.parse_args(arguments)
+    if bool(options.folders) == bool(options.download):
+        parser.error("expected either folders of runs to copy to W&B, or --download FOLDER")
+    settings = TrackingConfig(project=options.project, entity=options.entity)
+    try:
+        if options.download:
+            download(options.download, settings)
+        else:
+            mirror(find_runs(options.folders), settings)
+    except (ConnectionError, FileNotFoundError, ValueError) as error:
+        sys.exit(f"mirror: {error}")
+
+
+def mirror(folders: Sequence[Path], settings: TrackingConfig) -> None:
+    """Bring every finished run into W&B, unless its result is there.
+
+    Args:
+        folders: of runs; of several copies of one run the first counts.
+        settings: project and entity.
+
+    Raises:
+        ConnectionError: there is no key, or the server does not answer; what is not there yet waits in its folder.
+    """
+    finished = {folder.resolve().name: folder.resolve() for folder in reversed(folders) if _is_finished(folder)}
+    finished = dict(sorted(finished.items(), key=lambda run: str(run[1])))
+    if unfinished := len({folder.resolve().name for folder in folders} - finished.keys()):
+        print(f"{unfinished} runs have not finished and wait")
+    if not finished:
+        return
+    there = {run.id: run.summary.get(DIGEST) for run in _runs(next(iter(finished.values())), settings, list(finished))}
+    missing = {name: folder for name, folder in finished.items() if there.get(name) != result_digest(folder)}
+    for done, folder in enumerate(missing.values()):
+        try:
+            url = _copy(folder, settings)
+        except Exception as error:  # whatever the SDK raises
+            _give_up()
+            raise ConnectionError(
+                f"expected W&B to take {folder}, got: {reason(error)}; nothing is lost, "
+                f"{len(missing) - done} runs wait in their folders: give the same command again"
+            ) from error
+        print(url)
+    print(f"{len(missing)} runs copied, {len(finished) - len(missing)} were there already")
+
+
+def download(target: Path, settings: TrackingConfig) -> None:
+    """Fetch the finished runs of a project that a folder lacks, each to `<target>/<name>/<hash>`.
+
+    Raises:
+        ConnectionError: there is no key, or the server does not answer.
+    """
+    runs = [run for run in _runs(target / "_" / "_", settings) if run.summary.get(DIGEST)]
+    fetched = 0
+    for run in runs:
+        folder = target / str(run.config["name"]) / run.id
+        if folder.exists():
+            continue
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        # A folder is whole or absent, as what is in it.
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".") as temporary:
+            part = Path(temporary) / run.id
+            for artifact in run.logged_artifacts():
+                if artifact.type in (MATRIX, SCORES) and "latest" in artifact.aliases:
+                    artifact.download(root=str(part))
+            part.rename(folder)
+        print(folder)
+        fetched += 1
+    print(f"{fetched} runs fetched, {len(runs) - fetched} were here already")
+
+
+def _is_finished(folder: Path) -> bool:
+    return RunFolder(folder).is_done and (folder / "scores.parquet").exists()
+
+
+def _runs(folder: Path, settings: TrackingConfig, ids: Sequence[str] | None = None) -> list["Run"]:
+    """The runs of this suite that a project has, of these ids where some are given.
+
+    Raises:
+        ConnectionError: there is no key, or the server does not answer.
+    """
+    import wandb
+
+    set_environment(folder)
+    if not has_key():
+        raise ConnectionError(
+            "expected a key of W&B, got none; nothing is lost: run `wandb login` or set WANDB_API_KEY, "
+            "then give the same command again"
+        )
+    filters: dict[str, Any] = {"jobType": JOB_TYPE} | ({} if ids is None else {"name": {"$in": list(ids)}})
+    try:
+        api = wandb.Api(timeout=30)
+        path = f"{settings.entity or api.default_entity}/{settings.project}"
+        try:
+            return list(api.runs(path, filters=filters, lazy=False))
+        except ValueError:  # there is no such project yet
+            return []
+    except Exception as error:  # whatever the SDK raises
+        raise ConnectionError(
+            f"expected W&B to answer, got: {reason(error)}; nothing is lost: the runs wait in their folders, "
+            "give the same command again"
+        ) from error
+
+
+def _copy(folder: Path, settings: TrackingConfig) -> str:
+    """One run, with its pictures; a frozen one, which has none, is drawn for it."""
+    with open_run(settings, folder, mode="online") as run:
+        figures = sorted((folder / "figures").glob("*.png"))
+        if figures:
+            log_result(run, folder, figures)
+        else:
+            from experiments.figures import draw_run
+
+            with tempfile.TemporaryDirectory() as temporary:
+                drawn = draw_run(folder, Path(temporary))
+                log_result(run, folder, [path for path in drawn if path.suffix == ".png"])
+        return str(run.url)
+
+
+def _give_up() -> None:
+    """Do not wait for a lost server at exit."""
+    import wandb
+
+    wandb.teardown()
+
+
+if __name__ == "__main__":
+    main()
