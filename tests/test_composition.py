@@ -19,6 +19,9 @@ from tests.tiny_lm import tiny
 
 DOMAINS = Path(__file__).parents[1] / "conf" / "domain"
 
+ROUNDING = 1e-8
+"""Of Llama's norms, which are float32 in a float64 model too: probes learned side by side round each in its own way."""
+
 
 @pytest.fixture(scope="module")
 def model():
@@ -40,14 +43,14 @@ def crossed(model, estimator, *, length: int = 2, count: int = 2) -> list[Influe
 def test_to_first_order_nothing_is_composed(model, length):
     for world in crossed(model, FirstOrder(lr=1e-3), length=length):
         size = np.abs(world.gain).max()
-        assert abs(transitivity(world).value) < 1e-13 * size
-        assert abs(transitivity_of_broken(world).value) < 1e-13 * size
+        assert abs(transitivity(world).value) < ROUNDING * size
+        assert abs(transitivity_of_broken(world).value) < ROUNDING * size
         assert abs(link_strength(world, link=length).value) > 0.01 * size
 
 
 def test_statements_in_sequence_add_up_to_first_order_too(model):
     for world in crossed(model, FirstOrder(lr=1e-3, statements="sequence"), count=1):
-        assert abs(transitivity(world).value) < 1e-13 * np.abs(world.gain).max()
+        assert abs(transitivity(world).value) < ROUNDING * np.abs(world.gain).max()
 
 
 def test_adam_composes_a_trace_at_first_order_already(model):
@@ -72,6 +75,6 @@ def test_what_a_step_composes_is_of_second_order(model):
 def test_to_first_order_premises_have_no_synergy(model):
     probes = worlds(load(DOMAINS / "ordering.yaml"), count=1, seed=0)
     matrix = measure(model, probes, estimator=FirstOrder(lr=1e-3))
-    assert abs(synergy(matrix).value) < 1e-13
+    assert abs(synergy(matrix).value) < ROUNDING
     stepped = measure(model, probes, estimator=FineTune(lr=1e-3))
     assert abs(synergy(stepped).value) > 1e-6

@@ -47,8 +47,8 @@ def test_the_copy_is_the_matrix_to_fifteen_bits(smoke_copy, published):
     images = (load_images(folder / "samples.npz", one.probes)["image"] for folder in (run.path, target))
     assert all(np.array_equal(*pair) for pair in zip(*images, strict=True))
     kept, copied = contents(run.path), contents(target)
-    left = {name for name in kept if name.startswith(("figures/", "blocks/"))}
-    assert kept.keys() - copied.keys() == {".lock", "scores.json", *left}  # what the rest gives again
+    left = {name for name in kept if name.startswith((".", "figures/", "blocks/"))}
+    assert kept.keys() - copied.keys() == {"scores.json", *left}  # locks, and what the rest gives again
     assert copied.keys() - kept.keys() == {"blocks.npz"}
     changed = {name for name in copied.keys() & kept.keys() if copied[name] != kept[name]}
     assert changed == {"config.yaml", "probes.parquet"}

@@ -27,9 +27,18 @@ from influence.files import sha256
 from influence.matrix import Block, InfluenceMatrix
 from tests.experiments.wandb_server import WandbServer
 
-CONFIG = {"seed": 3, "estimator": {"name": "finetune", "lr": 0.01}}
+CONFIG = {
+    "name": "digits",
+    "seed": 3,
+    "data": {"domain": "digits"},
+    "model": {"name": "CNN"},
+    "estimator": {"name": "finetune", "optimizer": "sgd", "lr": 0.01},
+}
+TAGS = ["finetune", "sgd", "cnn"]
 KEY = "0" * 40
-GOES_ON = "; going on, nothing is lost: the run folder keeps the result"
+GOES_ON = (
+    "; going on, nothing is lost: the run folder keeps the result, and `python -m experiments.mirror` brings it there"
+)
 SUMMARY = {
     "desiderata/symmetry": 0.125,
     "desiderata/noise_discount/sigma=0.5": -0.25,
@@ -50,11 +59,6 @@ def home(tmp_path: Path) -> Iterator[Path]:
     with mock.patch.dict(os.environ, environment, clear=True):
         yield home
         wandb.teardown()
-
-
-@pytest.fixture
-def run_folder(tmp_path: Path) -> Path:
-    return tmp_path / "outputs" / "digits" / "ab12cd"
 
 
 @pytest.fixture
@@ -96,23 +100,18 @@ def scores() -> pd.DataFrame:
 
 
 @pytest.fixture
-def figure(tmp_path: Path) -> Path:
-    path = tmp_path / "heatmap.png"
-    matplotlib.image.imsave(path, np.zeros((2, 3)))
-    return path
+def run_folder(tmp_path: Path, matrix: InfluenceMatrix, scores: pd.DataFrame) -> Path:
+    """A run that has been measured, scored and drawn."""
+    folder = matrix.save(tmp_path / "outputs" / "digits" / "ab12cd")
+    OmegaConf.save(OmegaConf.create(CONFIG), folder / "config.yaml")
+    scores.to_parquet(folder / "scores.parquet", index=False)
+    (folder / "figures").mkdir()
+    matplotlib.image.imsave(folder / "figures" / "heatmap.png", np.zeros((2, 3)))
+    return folder
 
 
-def start(run_folder: Path, mode: Mode = Mode.auto, run_id: str = "ab12cd") -> Any:
-    return track(
-        TrackingConfig(mode=mode, project="eif"),
-        folder=run_folder,
-        run_id=run_id,
-        name="digits",
-        config=CONFIG,
-        group="sweep-1",
-        job_type="influence",
-        tags=["cnn"],
-    )
+def start(run_folder: Path, mode: Mode = Mode.auto) -> Any:
+    return track(TrackingConfig(mode=mode, project="eif"), run_folder)
 
 
 def inspect(run_folder: Path, pattern: str, *options: str) -> str:
@@ -150,43 +149,46 @@ def assert_same_matrix(folder: Path, matrix: InfluenceMatrix) -> None:
     pd.testing.assert_frame_equal(loaded.targets, matrix.targets)
 
 
-def test_offline_run_holds_config_progress_and_result(
-    home, run_folder, matrix, scores, figure, tmp_path, caplog, capfd
-):
+def test_offline_run_holds_config_progress_and_result(home, run_folder, matrix, tmp_path, caplog, capfd):
     caplog.set_level(logging.INFO, logger="experiments.tracking")
     with start(run_folder) as tracker:
         tracker.progress(1, 2, math.nan)
         tracker.progress(2, 2, 0.5)
-        tracker.result(matrix, scores, [figure])
+        tracker.result()
 
     assert capfd.readouterr() == ("", "")
     run = read_summary(run_folder)
     assert run["config"] == CONFIG
-    assert (run["run_id"], run["name"], run["project"], run["tags"]) == ("ab12cd", "digits", "eif", ["cnn"])
+    assert (run["run_id"], run["name"], run["project"], run["tags"]) == ("ab12cd", "digits/ab12cd", "eif", TAGS)
     assert run["exit_code"] == 0
     assert desiderata(run["summary"]) == SUMMARY
-    assert run["summary"]["figures/heatmap"]["sha256"] == sha256(figure)
+    assert run["summary"]["figures/heatmap"]["sha256"] == sha256(run_folder / "figures" / "heatmap.png")
     table = Path(run["file"]).parent / "files" / run["summary"]["tables/scores"]["path"]
+    told = ["ab12cd", "digits", "CNN", "digits", "finetune", "sgd", 3]  # of the run, from others
     assert json.loads(table.read_text())["data"] == [
-        ["symmetry", "symmetry", "", 0.125, None, None, None, 3],
-        ["noise", "noise_discount", "sigma=0.5", -0.25, -0.5, 0.0, 0.01, 5],
-        ["noise", "noise_discount", "sigma=1", None, None, None, None, 0],
+        [*told, "symmetry", "symmetry", "", 0.125, None, None, None, 3],
+        [*told, "noise", "noise_discount", "sigma=0.5", -0.25, -0.5, 0.0, 0.01, 5],
+        [*told, "noise", "noise_discount", "sigma=1", None, None, None, None, 0],
     ]
     records = read_records(run_folder)
     (described,) = records["run"]
-    assert (described["run_group"], described["job_type"]) == ("sweep-1", "influence")
+    assert (described["run_group"], described["job_type"]) == ("digits", "influence")
 
     progress = [
         {key: value for key, value in record["item"].items() if key.startswith("progress/")}
         for record in records["history"]
     ]
+    blocks = {"progress/blocks": 1, "progress/blocks_total": 1}
     assert progress == [
-        {"progress/done": 1, "progress/total": 2},
-        {"progress/done": 2, "progress/total": 2, "progress/seconds_left": 0.5},
+        {"progress/done": 1, "progress/total": 2, **blocks},
+        {"progress/done": 2, "progress/total": 2, "progress/seconds_left": 0.5, **blocks},
         {},
     ]
+    of_part = {key: value for key, value in records["history"][0]["item"].items() if key.startswith("running/")}
+    assert of_part["running/self_gain_median"] == 2.5  # of b and c, as a cell of a is missing
 
-    _, artifact = records["artifact"]  # the first holds the table
+    _, artifact, kept_scores = records["artifact"]  # the first holds the table
+    assert (kept_scores["type"], kept_scores["name"]) == ("scores", "scores-ab12cd")
     assert (artifact["type"], artifact["name"]) == ("influence-matrix", "influence-matrix-ab12cd")
     assert json.loads(artifact["metadata"]) == {
         "shape": [3, 5],
@@ -200,19 +202,20 @@ def test_offline_run_holds_config_progress_and_result(
         shutil.copy(file["local_path"], tmp_path / "copy" / file["path"])
     assert_same_matrix(tmp_path / "copy", matrix)
 
-    assert [path.name for path in run_folder.parents[1].iterdir()] == ["wandb"]
+    assert {path.name for path in run_folder.parents[1].iterdir()} == {"digits", "wandb"}
     assert list(home.iterdir()) == []
     (line,) = said(caplog)
     assert line.startswith(f"W&B: offline in {run_folder.parents[1] / 'wandb' / 'offline-run-'}")
 
 
 def test_failed_run_is_marked_and_the_next_one_is_its_own(home, run_folder):
-    with pytest.raises(RuntimeError, match="step diverged"), start(run_folder, run_id="first"):
+    other = shutil.copytree(run_folder, run_folder.with_name("ef34"))
+    with pytest.raises(RuntimeError, match="step diverged"), start(run_folder):
         raise RuntimeError("step diverged")
-    with start(run_folder, run_id="second"):
+    with start(other):
         pass
-    assert read_summary(run_folder, "offline-run-*-first")["exit_code"] == 1
-    assert read_summary(run_folder, "offline-run-*-second")["exit_code"] == 0
+    assert read_summary(run_folder, "offline-run-*-ab12cd")["exit_code"] == 1
+    assert read_summary(run_folder, "offline-run-*-ef34")["exit_code"] == 0
 
 
 def test_off_needs_no_wandb(tmp_path):
@@ -222,15 +225,15 @@ sys.modules["wandb"] = None  # any import of it raises ImportError
 from pathlib import Path
 from experiments.tracking import Mode, TrackingConfig, track
 folder = Path({str(tmp_path)!r}, "outputs", "digits", "ab12cd")
-with track(TrackingConfig(mode=Mode.off), folder=folder, run_id="x", name="x", config={{}}, job_type="x") as tracker:
+with track(TrackingConfig(mode=Mode.off), folder) as tracker:
     tracker.progress(1, 2, 3.0)
-    tracker.result(None, None, [])
+    tracker.result()
 """
     subprocess.run([sys.executable, "-W", "error", "-c", script], check=True, timeout=60)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_online_by_the_users_own_login(home, run_folder, matrix, scores, figure, tmp_path, caplog, capfd):
+def test_online_by_the_users_own_login(home, run_folder, matrix, tmp_path, caplog, capfd):
     caplog.set_level(logging.INFO, logger="experiments.tracking")
     with WandbServer() as server:
         (home / ".netrc").write_text(f"machine {server.url.removeprefix('http://')} login user password {KEY}\n")
@@ -239,35 +242,35 @@ def test_online_by_the_users_own_login(home, run_folder, matrix, scores, figure,
         before = sorted(home.rglob("*"))
         with start(run_folder) as tracker:
             tracker.progress(1, 1, 0.0)
-            tracker.result(matrix, scores, [figure])
+            tracker.result()
         wandb.teardown()
         assert capfd.readouterr() == ("", "")
         assert sorted(home.rglob("*")) == before
 
     assert said(caplog) == [f"W&B: {server.url}/team/eif/runs/ab12cd"]
-    config = {key: entry["value"] for key, entry in json.loads(server.run["config"]).items() if key != "_wandb"}
-    assert config == CONFIG
-    named = {key: server.run[key] for key in ("name", "displayName", "groupName", "jobType", "tags")}
-    assert list(named.values()) == ["ab12cd", "digits", "sweep-1", "influence", ["cnn"]]
-    assert [row.get("progress/done") for row in server.history] == [1, None]
-    assert desiderata(server.summary) == SUMMARY
-    assert server.exit_code == 0
-    assert figure.read_bytes() in server.uploads.values()
+    run = server.runs["ab12cd"]
+    assert {key: entry["value"] for key, entry in run.config.items() if key != "_wandb"} == CONFIG
+    named = [run.sent[key] for key in ("displayName", "groupName", "jobType", "tags")]
+    assert named == ["digits/ab12cd", "digits", "influence", TAGS]
+    assert [row.get("progress/done") for row in run.history] == [1, None]
+    assert desiderata(run.summary) == SUMMARY
+    assert run.exit_code == 0
+    assert (run_folder / "figures" / "heatmap.png").read_bytes() in server.uploads.values()
 
-    position = [artifact["artifactTypeName"] for artifact in server.artifacts].index("influence-matrix")
-    for path, data in server.uploads.items():
-        target = tmp_path / path
+    assert run.used == ["data-digits", "model-cnn"]
+    for name, path in server.logged("ab12cd")["influence-matrix"].files.items():
+        target = tmp_path / "copy" / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(data)
-    assert_same_matrix(tmp_path / str(position), matrix)
+        target.write_bytes(server.uploads[path])
+    assert_same_matrix(tmp_path / "copy", matrix)
 
 
-def test_unreachable_server_falls_back_to_offline(home, run_folder, matrix, scores, figure, caplog):
+def test_unreachable_server_falls_back_to_offline(home, run_folder, caplog):
     with WandbServer() as server:
         pass  # its port is free again, and refuses connections
     os.environ |= {"WANDB_API_KEY": KEY, "WANDB_BASE_URL": server.url, "WANDB_INIT_TIMEOUT": "1"}
     with start(run_folder) as tracker:
-        tracker.result(matrix, scores, [figure])
+        tracker.result()
     (warning,) = said(caplog)
     assert warning.startswith("W&B could not start a run online (")
     assert warning.endswith(f"){GOES_ON}")
@@ -287,13 +290,13 @@ def test_trouble_in_finishing_does_not_hide_why_the_run_failed(home, run_folder,
 
 
 @pytest.mark.slow
-def test_server_lost_before_the_result(home, run_folder, matrix, scores, figure, caplog):
+def test_server_lost_before_the_result(home, run_folder, caplog):
     with ExitStack() as up:
         server = up.enter_context(WandbServer())
         os.environ |= {"WANDB_API_KEY": KEY, "WANDB_BASE_URL": server.url, "WANDB_FINISH_TIMEOUT": "1"}
         with start(run_folder) as tracker:
             up.close()
-            tracker.result(matrix, scores, [figure])
+            tracker.result()
     assert [line.split(" (")[0] for line in said(caplog)] == [
         "W&B could not log the result",
         "W&B could not finish the run",
@@ -308,10 +311,10 @@ def test_online_without_a_key_says_so(home, run_folder, caplog):
     assert read_summary(run_folder)["exit_code"] == 0
 
 
-def test_a_table_too_long_to_show_is_left_out(home, run_folder, matrix, scores, caplog, monkeypatch):
+def test_a_table_too_long_to_show_is_left_out(home, run_folder, caplog, monkeypatch):
     monkeypatch.setattr(tracking, "MAX_TABLE_ROWS", 2)
     with start(run_folder) as tracker:
-        tracker.result(matrix, scores, [])
+        tracker.result()
     assert said(caplog) == ["W&B gets no table of 3 scores, more than 2; see the run folder"]
     summary = read_summary(run_folder)["summary"]
     assert "tables/scores" not in summary
