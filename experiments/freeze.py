@@ -16,7 +16,7 @@ from experiments.identity import DECISIVE
 from experiments.published import PUBLISHED
 from experiments.run_folder import RunFolder, find_runs
 from influence.files import write_atomically
-from influence.matrix import pack, read_header
+from influence.matrix_folder import pack, read_header
 
 FILES = ("run.json", "matrix.json", "samples.npz", "scores.parquet")
 

@@ -67,7 +67,8 @@ def mirror(folders: Sequence[Path], settings: TrackingConfig) -> None:
         print(f"{unfinished} runs have not finished and wait")
     if not finished:
         return
-    there = {run.id: run.summary.get(DIGEST) for run in _runs(next(iter(finished.values())), settings, list(finished))}
+    runs = _runs(next(iter(finished.values())), settings, list(finished))
+    there = {run.id: run.summary_metrics.get(DIGEST) for run in runs}
     missing = {name: folder for name, folder in finished.items() if there.get(name) != result_digest(folder)}
     for done, folder in enumerate(missing.values()):
         try:
@@ -88,7 +89,7 @@ def download(target: Path, settings: TrackingConfig) -> None:
     Raises:
         ConnectionError: there is no key, or the server does not answer.
     """
-    runs = [run for run in _runs(target / "_" / "_", settings) if run.summary.get(DIGEST)]
+    runs = [run for run in _runs(target / "_" / "_", settings) if run.summary_metrics.get(DIGEST)]
     fetched = 0
     for run in runs:
         folder = target / str(run.config["name"]) / run.id

@@ -27,7 +27,8 @@ from influence.desiderata.registry import SCORES
 from influence.desiderata.scoring import score
 from influence.estimators.protocol import Estimator
 from influence.isolation import select_parameters
-from influence.matrix import NEAR, InfluenceMatrix, check_blocks
+from influence.matrix import NEAR, InfluenceMatrix
+from influence.matrix_folder import check_blocks
 from influence.measurement import estimate_seconds, measure
 from influence.models import protocol
 from influence.readout import find

@@ -24,7 +24,8 @@ from tqdm import tqdm
 
 from experiments import schema
 from experiments.run_folder import RunFolder
-from influence.matrix import PACKED, InfluenceMatrix, read_header
+from influence.matrix import InfluenceMatrix
+from influence.matrix_folder import PACKED, read_header
 
 FROZEN_PRECISION = 2.0**-16
 """Relative size of the last bit of a frozen gain."""

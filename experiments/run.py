@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from experiments import schema
 from experiments.identity import run_hash
 from experiments.run_folder import RunFolder, shard_path
-from influence.matrix import missing_blocks
+from influence.matrix_folder import missing_blocks
 
 log = logging.getLogger(__name__)
 

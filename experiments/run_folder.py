@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
 from influence.files import read_json, write_atomically, write_json
-from influence.matrix import missing_blocks
+from influence.matrix_folder import missing_blocks
 
 log = logging.getLogger(__name__)
 

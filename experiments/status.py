@@ -27,7 +27,7 @@ from typing import Any
 from experiments.plan import PLAN, read_plan
 from experiments.run_folder import RunFolder
 from experiments.tables import aligned
-from influence.matrix import missing_blocks, read_header
+from influence.matrix_folder import missing_blocks, read_header
 
 STATES = ("running", "failed", "stale", "interrupted", "planned", "done")
 """In the order in which that of a shard is that of the run."""

@@ -23,7 +23,8 @@ from omegaconf import OmegaConf
 from experiments.run_folder import RunFolder
 from experiments.tables import slug
 from influence.files import sha256
-from influence.matrix import InfluenceMatrix, read_header
+from influence.matrix import InfluenceMatrix
+from influence.matrix_folder import read_header
 
 if TYPE_CHECKING:  # not at run time: `off` needs no wandb
     from wandb import Artifact, Run

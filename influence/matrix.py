@@ -1,214 +1,26 @@
 """The influence matrix: blocks of gains with their probe and target tables, on disk or in memory."""
 
 import math
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
-from jaxtyping import Bool, Float32, Float64
+from jaxtyping import Bool, Float64
 
 from influence.arrays import Array
-from influence.files import read_json, write_atomically, write_json
-from influence.samples import sets_step_size, without_inputs
+from influence.blocks import Block, StoredBlocks
+from influence.matrix_folder import PACKED, missing_blocks, read_header, read_tables, unpack, write_header, write_tables
+from influence.samples import sets_step_size
 
 SELF_GAIN = 0.3
 """The median self-gain, nats, at which claims are read."""
 
 NEAR = 0.3
 """How far from the wanted median self-gain a given learning rate may lead, relatively."""
-
-FORMAT = 1
-"""Version of the files below; raised whenever they change."""
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Block:
-    """Gains of a range of probes on a range of targets, measured and saved as one.
-
-    Attributes:
-        id: name of the block's file.
-        first_probe, first_target: position of its first row and column in the tables.
-        gain_PT: readout after minus readout before, NaN in the rows that failed.
-        self_gain_P: gain of each probe on itself, read even where it is no target.
-        before_T: readout of each target under the base model.
-        failure_P: why a probe's row failed, or "".
-        stamp: digests of the weights, data and settings that it was measured with; {} where nobody told.
-        halvings_P: how often the chunk of a probe was halved for want of memory, so that its bits may differ.
-    """
-
-    id: str
-    first_probe: int
-    first_target: int
-    gain_PT: Float64[Array, "P T"]
-    self_gain_P: Float64[Array, " P"]
-    before_T: Float64[Array, " T"]
-    failure_P: Array
-    stamp: Mapping[str, str] = field(default_factory=dict)
-    halvings_P: Array = field(default_factory=lambda: np.zeros(0, int))
-
-    @property
-    def probes(self) -> slice:
-        """Rows of the probe table that the block covers."""
-        return slice(self.first_probe, self.first_probe + self.gain_PT.shape[0])
-
-    @property
-    def targets(self) -> slice:
-        """Rows of the target table that the block covers."""
-        return slice(self.first_target, self.first_target + self.gain_PT.shape[1])
-
-    def save(self, folder: Path) -> None:
-        """Write `<folder>/<id>.npz`, atomically."""
-        arrays = {
-            "first": np.array([self.first_probe, self.first_target]),
-            "gain": self.gain_PT,
-            "self_gain": self.self_gain_P,
-            "before": self.before_T,
-            "failure": self.failure_P.astype(str),
-            "stamp": _stamp_array(self.stamp),
-        }
-        if self.halvings_P.any():
-            arrays["halvings"] = self.halvings_P
-        write_atomically(folder / f"{self.id}.npz", lambda path: np.savez(path, allow_pickle=False, **arrays))
-
-    @classmethod
-    def load(cls, folder: Path, id: str) -> Self:
-        """Read `<folder>/<id>.npz`; ValueError names a torn file."""
-        with _arrays_of(folder / f"{id}.npz") as arrays:
-            return cls(
-                id=id,
-                first_probe=int(arrays["first"][0]),
-                first_target=int(arrays["first"][1]),
-                gain_PT=arrays["gain"],
-                self_gain_P=arrays["self_gain"],
-                before_T=arrays["before"],
-                failure_P=arrays["failure"],
-                stamp=_stamp_of(arrays),
-                halvings_P=arrays["halvings"] if "halvings" in arrays else np.zeros(0, int),
-            )
-
-
-def _stamp_array(stamp: Mapping[str, str]) -> Array:
-    return np.array(sorted(stamp.items()), str).reshape(-1, 2)
-
-
-def _stamp_of(arrays: Mapping[str, Array]) -> dict[str, str]:
-    return {str(name): str(digest) for name, digest in arrays["stamp"]} if "stamp" in arrays else {}
-
-
-class StoredBlocks:
-    """Blocks of a folder, each read from its file whenever it is asked for, and none kept.
-
-    Attributes:
-        folder: holds `<id>.npz` of each block.
-        rows: the probes that each block covers, by its id, in order.
-    """
-
-    def __init__(self, folder: Path, rows: Mapping[str, slice]) -> None:
-        self.folder, self.rows = folder, rows
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __iter__(self) -> Iterator[Block]:
-        return (Block.load(self.folder, id) for id in self.rows)
-
-    def __getitem__(self, index: int) -> Block:
-        return Block.load(self.folder, list(self.rows)[index])
-
-    def holding(self, keep_P: Bool[Array, " P"]) -> "StoredBlocks":
-        """Those that hold a probe of the mask, found without reading any."""
-        return StoredBlocks(self.folder, {id: rows for id, rows in self.rows.items() if keep_P[rows].any()})
-
-
-SMALL: dict[str, Any] = {
-    "index": False,
-    "compression": "zstd",
-    "use_dictionary": False,
-    "write_statistics": False,
-}
-"""How tables of some hundred rows take two thirds of the bytes."""
-
-PACKED = "blocks.npz"
-"""All blocks of a matrix in one file: small, and not to be added to."""
-
-
-def pack(folder: Path, target: Path) -> None:
-    """Write a saved matrix to another folder, its blocks as one packed file, every gain to a part in 65,000."""
-    probes, targets = (
-        table.astype({name: np.float32 for name in table if str(name).startswith("prob_")})
-        for table in read_tables(folder)
-    )
-    write_tables(target, probes, targets)
-    blocks = [Block.load(folder / "blocks", id) for id in read_header(folder)["blocks"]]
-    arrays = {
-        "id": np.array([block.id for block in blocks]),
-        "first": np.array([(block.first_probe, block.first_target) for block in blocks]),
-        "shape": np.array([block.gain_PT.shape for block in blocks]),
-        "gain": _rounded(np.concatenate([block.gain_PT.ravel() for block in blocks])),
-        "self_gain": _rounded(np.concatenate([block.self_gain_P for block in blocks])),
-        "before": np.concatenate([block.before_T for block in blocks]).astype(np.float32),
-        "failure": np.concatenate([block.failure_P.astype(str) for block in blocks]),
-    }
-    write_atomically(target / PACKED, lambda path: np.savez_compressed(path, allow_pickle=False, **arrays))
-
-
-def _rounded(array: Float64[Array, "..."]) -> Float32[Array, "..."]:
-    """Single precision without the last eight bits, which hold noise alone and do not compress."""
-    bits = array.astype(np.float32).view(np.uint32)
-    return ((bits + np.uint32(0x80)) & np.uint32(0xFFFFFF00)).view(np.float32)
-
-
-def _unpack(folder: Path, ids: Sequence[str]) -> list[Block]:
-    """The named blocks of a packed file, whose arrays stand one after another."""
-    with _arrays_of(folder / PACKED) as packed:
-        arrays = dict(packed)
-    probe_ends, target_ends = np.cumsum(arrays["shape"], axis=0).T
-    cell_ends = np.cumsum(arrays["shape"].prod(axis=1))
-    parts = zip(
-        arrays["id"],
-        arrays["first"],
-        arrays["shape"],
-        np.split(arrays["gain"], cell_ends[:-1]),
-        np.split(arrays["self_gain"], probe_ends[:-1]),
-        np.split(arrays["before"], target_ends[:-1]),
-        np.split(arrays["failure"], probe_ends[:-1]),
-        strict=True,
-    )
-    return [
-        Block(
-            id=str(id),
-            first_probe=int(first_probe),
-            first_target=int(first_target),
-            gain_PT=gain.reshape(shape).astype(float),
-            self_gain_P=self_gain_P.astype(float),
-            before_T=before_T.astype(float),
-            failure_P=failure_P,
-        )
-        for id, (first_probe, first_target), shape, gain, self_gain_P, before_T, failure_P in parts
-        if id in ids
-    ]
-
-
-@contextmanager
-def _arrays_of(path: Path) -> Iterator[Any]:
-    """The arrays of a file; ValueError names one that is torn."""
-    try:
-        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as arrays:
-            yield arrays
-    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError) as error:
-        raise ValueError(
-            f"expected a whole block of gains in {path}, got a torn file ({error}); "
-            "delete it and run the same command again"
-        ) from None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -415,7 +227,7 @@ class InfluenceMatrix:
                 "run the same command again to measure the rest, or load with partial=True"
             )
         matrix = cls(
-            blocks=_unpack(folder, present)
+            blocks=unpack(folder, present)
             if (folder / PACKED).exists()
             else StoredBlocks(folder / "blocks", {id: slice(*header["blocks"][id]) for id in present}),
             probes=tables[0],
@@ -429,101 +241,6 @@ class InfluenceMatrix:
         keep_P = np.zeros(len(tables[0]), bool)
         keep_P[wanted] = True
         return matrix.select(probes=keep_P)  # type: ignore[return-value]
-
-
-def write_tables(folder: Path, probes: pd.DataFrame, targets: pd.DataFrame) -> None:
-    """Write `probes.parquet` and, where they are others, `targets.parquet`, without inputs."""
-    tables = {"probes": without_inputs(probes), "targets": without_inputs(targets)}
-    if tables["targets"].equals(tables["probes"]):
-        del tables["targets"]
-    for name, table in tables.items():
-        write_atomically(folder / f"{name}.parquet", partial(table.to_parquet, **SMALL))
-
-
-def read_tables(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Read what `write_tables` wrote: the probes and the targets."""
-    probes = _read_table(folder / "probes.parquet")
-    targets = folder / "targets.parquet"
-    return probes, _read_table(targets) if targets.exists() else probes
-
-
-def _read_table(path: Path) -> pd.DataFrame:
-    """The table alone: `pandas.read_parquet` leaves several times its memory behind."""
-    with pq.ParquetFile(path) as file:
-        table: pd.DataFrame = file.read(use_threads=False).to_pandas(split_blocks=True, self_destruct=True)
-    pa.default_memory_pool().release_unused()
-    return table
-
-
-def missing_blocks(folder: Path, shard: tuple[int, int] = (0, 1)) -> list[str]:
-    """Ids of the planned blocks without a file, in order; of all, or of a shard (index, count).
-
-    Raises:
-        FileNotFoundError, ValueError: as `read_header`.
-    """
-    index, count = shard
-    planned = list(read_header(folder)["blocks"])[index::count]
-    if (folder / PACKED).exists():
-        return []
-    present = {path.stem for path in (folder / "blocks").glob("*.npz")}
-    return [id for id in planned if id not in present]
-
-
-def check_blocks(folder: Path, ids: Sequence[str] | None = None) -> None:
-    """Refuse blocks that are missing, or were measured with other weights, data or settings than `matrix.json` names.
-
-    Args:
-        folder: of the matrix.
-        ids: the blocks to check; None for all that are planned.
-
-    Raises:
-        FileNotFoundError: blocks are missing.
-        ValueError: a block is of another matrix, or torn.
-    """
-    header = read_header(folder)
-    wanted = list(header["blocks"]) if ids is None else ids
-    absent = set(missing_blocks(folder))
-    if missing := [id for id in wanted if id in absent]:
-        more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
-        raise FileNotFoundError(
-            f"expected {len(wanted)} blocks in {folder}, got none for {', '.join(missing[:5])}{more}; "
-            "run the same command again to measure them"
-        )
-    expected = header.get("stamp", {})
-    for id in wanted:
-        path = folder / "blocks" / f"{id}.npz"
-        with _arrays_of(path) as arrays:
-            stamp = _stamp_of(arrays)
-        if other := [name for name in expected if stamp and stamp.get(name) != expected[name]]:
-            raise ValueError(
-                f"expected {path} to be a block of this matrix, got one measured with other {' and '.join(other)}; "
-                "delete it and run the same command again"
-            )
-
-
-def write_header(folder: Path, *, blocks: Mapping[str, tuple[int, int]], **description: Any) -> None:
-    """Write `matrix.json`: format, planned blocks with the range of probes of each, and the description."""
-    write_json(folder / "matrix.json", {"format": FORMAT, "blocks": dict(blocks), **description})
-
-
-def read_header(folder: Path) -> dict[str, Any]:
-    """Read `matrix.json`.
-
-    Raises:
-        FileNotFoundError: there is none.
-        ValueError: it is torn or of another format.
-    """
-    path = folder / "matrix.json"
-    if not path.exists():
-        raise FileNotFoundError(f"expected an influence matrix in {folder}, got no matrix.json; measure one first")
-    header = read_json(path)
-    if not isinstance(header, dict) or header.get("format") != FORMAT:
-        found = header.get("format") if isinstance(header, dict) else header
-        raise ValueError(
-            f"expected a matrix of format {FORMAT} in {folder}, got {found!r}; "
-            "load it with the version that wrote it, or measure again"
-        )
-    return header
 
 
 def _kept(all_N: Any, keep_N: Bool[Array, " N"]) -> Any:

@@ -15,9 +15,11 @@ import torch
 from filelock import FileLock
 from torch import nn
 
+from influence.blocks import Block
 from influence.engine.chunks import DEFAULT, Engine
 from influence.estimators.protocol import Estimator
-from influence.matrix import Block, InfluenceMatrix, check_blocks, read_header, write_header, write_tables
+from influence.matrix import InfluenceMatrix
+from influence.matrix_folder import check_blocks, read_header, write_header, write_tables
 from influence.models import protocol
 from influence.provenance import weights_digest
 from influence.readout import Reader, Readout, class_probabilities, find

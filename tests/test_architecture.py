@@ -16,6 +16,8 @@ LAYERS = [
     {"models"},
     {"readout"},
     {"estimators"},
+    {"blocks"},
+    {"matrix_folder"},
     {"matrix"},
     {"step_size"},
     {"measurement"},

@@ -13,7 +13,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from influence.matrix import Block
+from influence.blocks import Block
 
 pytest_plugins = ["pytester"]
 

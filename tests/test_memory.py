@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from influence.matrix import Block, write_header, write_tables
+from influence.blocks import Block
+from influence.matrix_folder import write_header, write_tables
 
 ROOT = Path(__file__).parents[1]
 SIDE, ROWS = 100_000, 32

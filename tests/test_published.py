@@ -15,7 +15,8 @@ from experiments.readme import TABLES, write_readme
 from experiments.run_folder import RunFolder, find_runs
 from influence.data.stored import load_images
 from influence.estimators.protocol import Estimator
-from influence.matrix import NEAR, SELF_GAIN, InfluenceMatrix, read_header
+from influence.matrix import NEAR, SELF_GAIN, InfluenceMatrix
+from influence.matrix_folder import read_header
 from influence.measurement import measure
 from influence.models.base import initialise, load_weights
 from influence.provenance import weights_digest

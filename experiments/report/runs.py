@@ -13,7 +13,8 @@ from experiments.report.embed import table_data
 from experiments.run_folder import RunFolder
 from experiments.run_sets import RunSet
 from experiments.schema import REPOSITORY
-from influence.matrix import InfluenceMatrix, read_header
+from influence.matrix import InfluenceMatrix
+from influence.matrix_folder import read_header
 
 SCORES = ["desideratum", "score", "condition", "value", "low", "high", "unit", "p", "n", "unit_of_n", "verdict", "note"]
 """Columns of a run's scores that are shown."""

@@ -16,7 +16,8 @@ from experiments.published import PUBLISHED, fig1_step_sizes
 from experiments.schema import REPOSITORY
 from influence.data.selection import Selection, select
 from influence.data.vision import load
-from influence.matrix import SELF_GAIN, read_header
+from influence.matrix import SELF_GAIN
+from influence.matrix_folder import read_header
 from influence.models.base import load_weights
 from influence.models.cnn import CNN
 from influence.seeds import generator

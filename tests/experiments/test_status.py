@@ -12,7 +12,7 @@ from experiments import collect, status
 from experiments.plan import read_plan
 from experiments.run_folder import RunFolder
 from influence.files import write_json
-from influence.matrix import write_header
+from influence.matrix_folder import write_header
 from tests.experiments.commands import UNTRAINED, composed, main
 
 FEW = (*UNTRAINED, "data.probes.per_class=1", "data.probes.sigmas=[0.0]")

@@ -23,8 +23,9 @@ from omegaconf import OmegaConf
 
 from experiments import tracking
 from experiments.tracking import Mode, TrackingConfig, track
+from influence.blocks import Block
 from influence.files import sha256
-from influence.matrix import Block, InfluenceMatrix
+from influence.matrix import InfluenceMatrix
 from tests.experiments.wandb_server import WandbServer
 
 CONFIG = {

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from influence import InfluenceMatrix
-from influence.matrix import Block
+from influence.blocks import Block
 
 NAN = float("nan")
 

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from influence import FineTune, FirstOrder, InfluenceMatrix, measure
-from influence.matrix import check_blocks
+from influence.matrix_folder import check_blocks
 from influence.measurement import block_extents, estimate_seconds, measure_block
 from influence.models.protocol import stack_columns
 from influence.provenance import weights_digest

@@ -2,7 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from influence.matrix import Block, InfluenceMatrix
+from influence.blocks import Block
+from influence.matrix import InfluenceMatrix
 from influence.plateau import longest_run, plateau
 
 NAN = float("nan")

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from influence.blocks import Block
 from influence.data.domains import load
 from influence.data.worlds import worlds
-from influence.matrix import Block, InfluenceMatrix
+from influence.matrix import InfluenceMatrix
 
 DOMAINS = Path(__file__).parents[3] / "conf" / "domain"
 
