@@ -98,7 +98,7 @@ def draw_score(axes: Axes, row: pd.Series, *, limits: tuple[float, float]) -> No
     """
     axes.set(xlim=limits, ylim=(0, 1), yticks=[])
     axes.spines["left"].set_visible(False)
-    axes.xaxis.set_major_locator(MaxNLocator(3))
+    axes.xaxis.set_major_locator(MaxNLocator(2, steps=[1, 2, 5, 10]))
     axes.tick_params(axis="x", length=1.5, pad=1, labelsize=5)
     good = (row["threshold"], limits[1]) if row["better"] == "higher" else (limits[0], row["threshold"])
     axes.axvspan(*good, color=GOOD_SIDE, linewidth=0, zorder=0)

@@ -1,12 +1,14 @@
 """The picture of a card: every score on its own axis, at its place."""
 
 import math
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -116,3 +118,17 @@ def test_nothing_of_a_row_is_drawn_into_another() -> None:
         round(axes.get_position().height * one.get_figheight(), 6) for one in (figure, tall) for axes in one.axes
     }
     assert len(heights) == 1
+
+
+def test_numbers_of_an_axis_do_not_touch_each_other() -> None:
+    """Three columns are narrow, and numbers of three decimals wide: an axis from .895 to .965 is such a one."""
+    auc = {"threshold": 0.9, "value": 0.932, "low": 0.918, "high": 0.96}
+    columns = [row("auc", "sparsity", estimator=name, **auc) for name in ("SGD", "AdamW", "prompted")]
+    figure = card_figure(card(pd.DataFrame(columns)), title="a model")
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    for axes in panels(figure):
+        boxes = [label.get_window_extent(canvas.get_renderer()) for label in axes.get_xticklabels()]
+        shown = [box for box in boxes if axes.bbox.x0 - 1 <= (box.x0 + box.x1) / 2 <= axes.bbox.x1 + 1]
+        assert len(shown) > 1
+        assert all(right.x0 - left.x1 > left.width / 4 for left, right in pairwise(shown))  # a digit and more
