@@ -10,7 +10,7 @@ import pandas as pd
 from experiments import bench, image_tables, text_tables
 from experiments.calibration import FILE as CALIBRATION
 from experiments.cards import card_markdown, card_name, published_cards
-from experiments.ledger import ledger
+from experiments.ledger import claims, ledger
 from experiments.plateau import published_table
 from experiments.published import CHAOS, OPTIMIZERS
 from experiments.tables import markdown, number, slug
@@ -111,6 +111,7 @@ def _band(row: Mapping[Any, Any]) -> str:
 
 
 TABLES: Mapping[str, Callable[[Path], str]] = {
+    "claims": claims,
     "ledger": ledger,
     "cards": cards,
     "calibration": calibration,

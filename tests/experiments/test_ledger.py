@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from experiments.claims import CLAIMS, Claim
 from experiments.findings import Finding, Plateau, Value, above
-from experiments.ledger import CLAIMS, Claim, ledger, verdict
+from experiments.ledger import claims, ledger, verdict
 from experiments.schema import REPOSITORY
 from influence.desiderata.registry import SCORES
 from tests.experiments.fabricated import text_run
@@ -74,6 +75,10 @@ def test_claims_are_read_from_the_runs(tmp_path: Path, monkeypatch: pytest.Monke
     assert lines[5][3:] == ["**holds**", "**does not hold**", "**undecided**"]
     assert lines[6][5].endswith("?")
     assert lines[7][3:] == ["**not measured**"] * 3
+    short = [cells(line) for line in claims(tmp_path).splitlines()]
+    assert short[0] == ["claim", "where", "SGD", "Adam, AdamW", "prompted"]
+    assert short[2] == ["negation is ignored", "3.2", "holds", "does not hold", ""]
+    assert [line[0] for line in short[3:]] == ["the same", "noise is not discounted"]
 
 
 def test_every_claim_can_be_read_and_decided() -> None:
