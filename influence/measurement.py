@@ -221,8 +221,9 @@ def estimate_seconds(
 ) -> float:
     """Time that measuring will take, seconds, without a search of the step size.
 
-    One probe is learned at a tiny lr, then two, and thrown away: the difference is a probe's own time, the rest is
-    spent once. Where one probe alone takes more than two seconds, the time is that of so many single probes.
+    One probe is learned at a tiny lr, which pays for what is spent once, then one again, then two, and all are thrown
+    away: the difference of the last is a probe's own time. Where one probe alone takes more than two seconds it is that,
+    and where it takes more than ten it is not learned again.
     """
     if "world" in probes:
         targets = targets[targets["world"] == probes["world"].iloc[0]]
@@ -234,11 +235,10 @@ def estimate_seconds(
             pass
         return time.perf_counter() - start
 
-    seconds(0)
-    one = seconds(1)
-    if one > 2:
-        return one * len(probes)
-    return one + max(0.0, seconds(2) - one) * (len(probes) - 1)
+    first = seconds(1)
+    one = seconds(1) if first <= 10 else first
+    own = one if one > 2 else max(0.0, seconds(2) - one)
+    return first + own * (len(probes) - 1)
 
 
 def noise_floor(model: nn.Module, targets: pd.DataFrame, readout: Readout, *, batch_size: int) -> float:
