@@ -222,8 +222,8 @@ def estimate_seconds(
     """Time that measuring will take, seconds, without a search of the step size.
 
     One probe is learned at a tiny lr, which pays for what is spent once, then one again, then two, and all are thrown
-    away: the difference of the last is a probe's own time. Where one probe alone takes more than two seconds it is that,
-    and where it takes more than ten it is not learned again.
+    away: the difference of the last two is a probe's own time. Where one alone takes more than two seconds it is
+    that, and where it takes more than ten it is not learned again.
     """
     if "world" in probes:
         targets = targets[targets["world"] == probes["world"].iloc[0]]
