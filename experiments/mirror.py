@@ -67,7 +67,7 @@ def mirror(folders: Sequence[Path], settings: TrackingConfig) -> None:
         print(f"{unfinished} runs have not finished and wait")
     if not finished:
         return
-    runs = _runs(next(iter(finished.values())), settings, list(finished))
+    runs = project_runs(next(iter(finished.values())), settings, list(finished))
     there = {run.id: run.summary_metrics.get(DIGEST) for run in runs}
     missing = {name: folder for name, folder in finished.items() if there.get(name) != result_digest(folder)}
     for done, folder in enumerate(missing.values()):
@@ -89,7 +89,7 @@ def download(target: Path, settings: TrackingConfig) -> None:
     Raises:
         ConnectionError: there is no key, or the server does not answer.
     """
-    runs = [run for run in _runs(target / "_" / "_", settings) if run.summary_metrics.get(DIGEST)]
+    runs = [run for run in project_runs(target / "_" / "_", settings) if run.summary_metrics.get(DIGEST)]
     fetched = 0
     for run in runs:
         folder = target / str(run.config["name"]) / run.id
@@ -112,7 +112,7 @@ def _is_finished(folder: Path) -> bool:
     return RunFolder(folder).is_done and (folder / "scores.parquet").exists()
 
 
-def _runs(folder: Path, settings: TrackingConfig, ids: Sequence[str] | None = None) -> list["Run"]:
+def project_runs(folder: Path, settings: TrackingConfig, ids: Sequence[str] | None = None) -> list["Run"]:
     """The runs of this suite that a project has, of these ids where some are given.
 
     Raises:

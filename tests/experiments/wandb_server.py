@@ -2,6 +2,7 @@
 
 import json
 import re
+from base64 import b64encode
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import RLock, Thread
@@ -182,13 +183,13 @@ class WandbServer:
     def _of_views(self, operation: str, sent: dict[str, Any]) -> dict[str, Any] | None:
         match operation:
             case "UpsertView2" | "UpsertView" | "upsertView":
-                id = sent.get("id") or f"view{len(self.views)}"
+                id = sent.get("id") or b64encode(f"View:{len(self.views)}".encode()).decode()
                 inserted = id not in self.views
                 self.views[id] = sent
-                view = {key: sent.get(key) for key in ("name", "displayName", "type", "description", "spec")}
-                project = {"id": "project", "name": sent["projectName"], "entityName": sent["entityName"]}
-                view |= {"id": id, "project": project, "updatedAt": TIME, "createdAt": TIME}
-                return {"upsertView": {"view": view, "inserted": inserted}}
+                return {"upsertView": {"view": self._view(id), "inserted": inserted}}
+            case "SpecificReport":
+                id = sent["reportId"]
+                return {"view": self._view(id) if id in self.views else None}
             case "View":
                 found = [
                     {"node": {"id": id, "displayName": view["displayName"], "spec": view["spec"]}}
@@ -197,6 +198,12 @@ class WandbServer:
                 ]
                 return {"project": {"allViews": {"edges": found}}}
         return None
+
+    def _view(self, id: str) -> dict[str, Any]:
+        sent = self.views[id]
+        view = {key: sent.get(key) for key in ("name", "displayName", "type", "description", "spec")}
+        project = {"id": "project", "name": sent["projectName"], "entityName": sent["entityName"]}
+        return {**view, "id": id, "project": project, "updatedAt": TIME, "createdAt": TIME}
 
     def stream(self, id: str, sent: dict[str, Any]) -> None:
         """Take in a part of a run's stream of history and summary."""
