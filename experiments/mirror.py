@@ -9,6 +9,7 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,9 @@ from experiments.tracking import (
 
 if TYPE_CHECKING:
     from wandb.apis.public import Run
+
+PATIENCE = 30
+"""Seconds within which a server should answer."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -128,7 +132,7 @@ def project_runs(folder: Path, settings: TrackingConfig, ids: Sequence[str] | No
         )
     filters: dict[str, Any] = {"jobType": JOB_TYPE} | ({} if ids is None else {"name": {"$in": list(ids)}})
     try:
-        api = wandb.Api(timeout=30)
+        api = wandb.Api(timeout=PATIENCE)
         path = f"{settings.entity or api.default_entity}/{settings.project}"
         try:
             return list(api.runs(path, filters=filters, lazy=False))
@@ -143,7 +147,8 @@ def project_runs(folder: Path, settings: TrackingConfig, ids: Sequence[str] | No
 
 def _copy(folder: Path, settings: TrackingConfig) -> str:
     """One run, with its pictures; a frozen one, which has none, is drawn for it."""
-    with open_run(settings, folder, mode="online") as run:
+    run = open_run(settings, folder, mode="online")
+    try:
         figures = sorted((folder / "figures").glob("*.png"))
         if figures:
             log_result(run, folder, figures)
@@ -153,7 +158,12 @@ def _copy(folder: Path, settings: TrackingConfig) -> str:
             with tempfile.TemporaryDirectory() as temporary:
                 drawn = draw_run(folder, Path(temporary))
                 log_result(run, folder, [path for path in drawn if path.suffix == ".png"])
-        return str(run.url)
+    except BaseException:
+        with suppress(Exception):  # the reason is known, and the run is there as failed if it can be told
+            run.finish(exit_code=1)
+        raise
+    run.finish()
+    return str(run.url)
 
 
 def _give_up() -> None:

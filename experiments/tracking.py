@@ -9,6 +9,7 @@ import json
 import logging
 import math
 import os
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -169,7 +170,7 @@ def log_result(run: "Run", folder: Path, figures: Sequence[Path]) -> None:
     `tables/scores`                         the scores as a table, tidy over runs
     artifacts used                          `data-<domain>` and `model-<name>`: what the run began with
     artifact `influence-matrix-<run id>`    the run folder without its scores, as `InfluenceMatrix.load` reads it
-    artifact `scores-<run id>`              `scores.parquet`
+    artifact `scores-<run id>`              `scores.parquet`; the run uses the matrix to make it
     `result/sha256`                         summary: `result_digest`, last, so that it stands for all of the others
     ======================================  ====================================================================
 
@@ -193,13 +194,16 @@ def log_result(run: "Run", folder: Path, figures: Sequence[Path]) -> None:
         _log.warning("W&B gets no table of %d scores, more than %d; see the run folder", len(scores), MAX_TABLE_ROWS)
     run.log(media)
 
-    if not run.offline:  # offline the SDK knows no artifacts to use
-        for artifact in (_data(folder), _base_model(folder)):
+    made_from, made = (_data(folder), _base_model(folder)), _matrix(run.id, folder, matrix)
+    if run.offline:  # there the SDK knows no artifacts to use
+        run.log_artifact(made)
+        run.log_artifact(_scores(run.id, folder))
+    else:
+        for artifact in made_from:
             run.use_artifact(artifact)
-    for artifact in (_matrix(run.id, folder, matrix), _scores(run.id, folder)):
-        logged = run.log_artifact(artifact)
-        if not run.offline:
-            logged.wait()
+        run.log_artifact(made).wait()
+        run.use_artifact(made)  # the scores come from it
+        run.log_artifact(_scores(run.id, folder)).wait()
     run.summary[DIGEST] = result_digest(folder)
 
 
@@ -257,8 +261,11 @@ def set_environment(folder: Path) -> None:
         "WANDB_SILENT": "true",
         "WANDB_CONSOLE": "off",
         "WANDB_INIT_TIMEOUT": "30",
-        "WANDB_FINISH_TIMEOUT": "300",  # by default the SDK waits for a lost server for ever
+        # By default the SDK waits for a lost server for ever, or asks it twenty times, for a quarter of an hour.
+        "WANDB_FINISH_TIMEOUT": "60",
         "WANDB_FINISH_TIMEOUT_RAISES": "true",
+        "WANDB__GRAPHQL_RETRY_MAX": "5",
+        "WANDB__FILE_TRANSFER_RETRY_MAX": "5",
     }
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
@@ -379,8 +386,10 @@ def _described(name: str, kind: str, content: Mapping[str, Any]) -> "Artifact":
     import wandb
 
     artifact = wandb.Artifact(name, type=kind, metadata=dict(content))
-    with artifact.new_file(f"{kind}.json") as stream:
-        json.dump(content, stream, indent=1, sort_keys=True)
+    with tempfile.TemporaryDirectory() as temporary:  # `artifact.new_file` would leave its own to the collector
+        path = Path(temporary) / f"{kind}.json"
+        path.write_text(json.dumps(content, indent=1, sort_keys=True))
+        artifact.add_file(str(path))  # which copies it
     return artifact
 
 

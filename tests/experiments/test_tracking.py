@@ -7,12 +7,9 @@ import os
 import shutil
 import subprocess
 import sys
-from collections import defaultdict
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import matplotlib.image
 import numpy as np
@@ -26,6 +23,7 @@ from experiments.tracking import Mode, TrackingConfig, track
 from influence.blocks import Block
 from influence.files import sha256
 from influence.matrix import InfluenceMatrix
+from tests.experiments.wandb_reader import read_records, read_summary
 from tests.experiments.wandb_server import WandbServer
 
 CONFIG = {
@@ -48,18 +46,6 @@ SUMMARY = {
     "desiderata/noise_discount/sigma=0.5/p": 0.01,
 }
 """What is finite in `scores`."""
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Iterator[Path]:
-    """A home folder without a login, in an environment that says nothing of W&B."""
-    home = tmp_path / "home"
-    home.mkdir()
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("WANDB_", "XDG_", "NETRC"))}
-    environment |= {"HOME": str(home), "WANDB_ERROR_REPORTING": "false", "NO_PROXY": "127.0.0.1"}
-    with mock.patch.dict(os.environ, environment, clear=True):
-        yield home
-        wandb.teardown()
 
 
 @pytest.fixture
@@ -113,26 +99,6 @@ def run_folder(tmp_path: Path, matrix: InfluenceMatrix, scores: pd.DataFrame) ->
 
 def start(run_folder: Path, mode: Mode = Mode.auto) -> Any:
     return track(TrackingConfig(mode=mode, project="eif"), run_folder)
-
-
-def inspect(run_folder: Path, pattern: str, *options: str) -> str:
-    """What W&B's own reader prints of the one run whose folder matches."""
-    (folder,) = (run_folder.parents[1] / "wandb").glob(pattern)
-    command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", *options, str(folder)]
-    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
-
-
-def read_summary(run_folder: Path, pattern: str = "offline-run-*") -> dict[str, Any]:
-    """State of a run: its config, summary and exit code."""
-    return json.loads(inspect(run_folder, pattern, "--summary"))
-
-
-def read_records(run_folder: Path) -> dict[str, list[dict[str, Any]]]:
-    """Records of an offline run in order, by kind."""
-    records = defaultdict(list)
-    for record in map(json.loads, inspect(run_folder, "offline-run-*").splitlines()):
-        records[record["type"]].append(record[record["type"]])
-    return records
 
 
 def said(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -258,7 +224,8 @@ def test_online_by_the_users_own_login(home, run_folder, matrix, tmp_path, caplo
     assert run.exit_code == 0
     assert (run_folder / "figures" / "heatmap.png").read_bytes() in server.uploads.values()
 
-    assert run.used == ["data-digits", "model-cnn"]
+    assert server.inputs("ab12cd") == ["data-digits", "model-cnn", "influence-matrix-ab12cd"]
+    assert server.unknown == []
     for name, path in server.logged("ab12cd")["influence-matrix"].files.items():
         target = tmp_path / "copy" / name
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -24,7 +24,7 @@ class Run:
     summary: dict[str, Any] = field(default_factory=dict)
     exit_code: int | None = None
     starts: int = 0
-    used: list[str] = field(default_factory=list)  # names of artifacts
+    used: list[str] = field(default_factory=list)  # ids of artifacts
 
 
 @dataclass
@@ -53,6 +53,9 @@ class WandbServer:
         views: workspaces and reports by id, as they were last saved.
         uploads: bytes by path: `run/<id>/...`, `artifact/<id>/...` and manifests.
         unknown: what was asked and is not known here.
+        changes: how often it was asked to change something.
+        lost: while it is set, connections are dropped without an answer.
+        lost_at: name of an operation with which the connection is lost; "" for none.
     """
 
     def __init__(self) -> None:
@@ -61,6 +64,9 @@ class WandbServer:
         self.views: dict[str, dict[str, Any]] = {}
         self.uploads: dict[str, bytes] = {}
         self.unknown: list[str] = []
+        self.changes = 0
+        self.lost = False
+        self.lost_at = ""
         self.lock = RLock()
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._http.daemon_threads = True
@@ -81,6 +87,10 @@ class WandbServer:
         """By which the SDK finds the server."""
         return {"WANDB_BASE_URL": self.url, "WANDB_API_KEY": KEY}
 
+    def inputs(self, run: str) -> list[str]:
+        """Names of the artifacts that a run used."""
+        return [self.artifacts[id].name for id in self.runs[run].used]
+
     def logged(self, run: str) -> dict[str, Artifact]:
         """The artifacts that a run made, by type, the last of each."""
         return {artifact.type: artifact for artifact in self.artifacts.values() if artifact.run == run}
@@ -93,6 +103,8 @@ class WandbServer:
                 return {"viewer": {**names, "teams": {"edges": []}}}
             case "ServerFeaturesQuery":
                 return {"serverInfo": {"features": []}}
+            case "OrganizationCoreWeaveOrganizationID":
+                return {"entity": {"organization": None}}
             case "ProjectInternalId":
                 return {"project": {"id": "project", "internalId": "project"}}
             case "GetProjects":
@@ -126,9 +138,16 @@ class WandbServer:
                 asked = json.loads(sent.get("filters") or "{}")
                 runs = [self._described(run) for run in self.runs.values() if _matches(run, asked)]
                 return {"project": {"internalId": "1", "runCount": len(runs), "readOnly": False, "runs": _edges(runs)}}
-            case "RunOutputArtifacts":
-                made = [self._artifact(one) for one in self.artifacts.values() if one.run == sent["run"]]
-                return {"project": {"run": {"artifacts": {"totalCount": len(made), **_edges(made)}}}}
+            case "Run":
+                return {"project": {"internalId": "1", "run": self._described(self.runs[sent["name"]])}}
+            case "RunOutputArtifacts" | "RunInputArtifacts":
+                run = self.runs[sent["run"]]
+                made = [one.id for one in self.artifacts.values() if one.run == run.id]
+                found = [
+                    self._artifact(self.artifacts[id])
+                    for id in (made if operation.startswith("RunOutput") else run.used)
+                ]
+                return {"project": {"run": {"artifacts": {"totalCount": len(found), **_edges(found)}}}}
         return None
 
     def _of_artifacts(self, operation: str, sent: dict[str, Any]) -> dict[str, Any] | None:
@@ -154,8 +173,16 @@ class WandbServer:
             case "UseArtifact":
                 asked = sent.get("input", sent)
                 artifact = self.artifacts[asked["artifactID"]]
-                self.runs[asked["runName"]].used.append(artifact.name)
+                run = self.runs[asked["runName"]]
+                run.used = list(dict.fromkeys([*run.used, artifact.id]))
                 return {"useArtifact": {"artifact": {"id": artifact.id, "digest": artifact.digest}}}
+            case "ArtifactType":
+                name = sent["name"].rpartition("/")[2].partition(":")[0]
+                kinds = [{"artifactType": {"name": one.type}} for one in self.artifacts.values() if one.name == name]
+                return {"project": {"artifact": kinds[0] if kinds else None}}
+            case "ArtifactCreatedBy":
+                run = self.runs.get(self.artifacts[sent["id"]].run or "")
+                return {"artifact": {"createdBy": run and self._described(run) | {"__typename": "Run"}}}
             case "ArtifactByID":
                 return {"artifact": self._artifact(self.artifacts[sent["id"]])}
             case "ArtifactMembershipByName":
@@ -265,6 +292,7 @@ class WandbServer:
             "projectId": "1",
             "historyKeys": {},
             "user": {"name": "user", "username": "user"},
+            "project": _project(run.sent["project"]),
         }
 
     def _collection(self, artifact: Artifact) -> dict[str, Any]:
@@ -337,11 +365,18 @@ def _matches(run: Run, asked: dict[str, Any]) -> bool:
 
 def _handler(server: WandbServer) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
+        def parse_request(self) -> bool:
+            return not server.lost and super().parse_request()
+
         def do_POST(self) -> None:
             sent = json.loads(self._body())
             with server.lock:
                 if self.path == "/graphql":
                     operation = re.search(r"(query|mutation)\s+(\w+)", sent["query"])[2]
+                    server.lost = server.lost or operation == server.lost_at
+                    if server.lost:
+                        return
+                    server.changes += "mutation" in sent["query"]
                     data = server.answer(operation, sent.get("variables") or {})
                     if data is None:
                         server.unknown.append(operation)
