@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from omegaconf import OmegaConf
 
 from experiments.identity import DECISIVE
 from experiments.run_folder import RunFolder, find_runs
@@ -62,7 +61,7 @@ def collect(runs: Sequence[Path]) -> pd.DataFrame:
 
 def _settings(run: Path) -> dict[str, Any]:
     """What decides a run's numbers, by dotted names."""
-    config: Any = OmegaConf.to_container(RunFolder(run).config)
+    config = RunFolder(run).settings
     return _flat({name: config.get(name) for name in DECISIVE})
 
 

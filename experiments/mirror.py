@@ -13,20 +13,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from experiments.artifacts import MATRIX, SCORES
 from experiments.run_folder import RunFolder, find_runs
-from experiments.tracking import (
-    DIGEST,
-    JOB_TYPE,
-    MATRIX,
-    SCORES,
-    TrackingConfig,
-    has_key,
-    log_result,
-    open_run,
-    reason,
-    result_digest,
-    set_environment,
-)
+from experiments.tracked_result import DIGEST, log_result, result_digest
+from experiments.tracking import JOB_TYPE, TrackingConfig, has_key, open_run, reason, set_environment
 
 if TYPE_CHECKING:
     from wandb.apis.public import Run

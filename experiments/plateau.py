@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from experiments.identity import DECISIVE
 from experiments.published import PLATEAUS
@@ -66,7 +66,7 @@ def plateau_table(folders: Sequence[Path]) -> pd.DataFrame:
     """
     sets: dict[str, list[Path]] = {}
     for run in find_runs(folders):
-        settings: Any = OmegaConf.to_container(RunFolder(run).config)
+        settings = RunFolder(run).settings
         settings["estimator"]["lr"] = None
         sets.setdefault(json.dumps({key: settings[key] for key in DECISIVE}, sort_keys=True), []).append(run)
     tables = []

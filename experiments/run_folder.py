@@ -39,6 +39,12 @@ class RunFolder:
         return config
 
     @property
+    def settings(self) -> dict[str, Any]:
+        """The same in plain containers."""
+        settings: Any = OmegaConf.to_container(self.config)
+        return dict(settings)
+
+    @property
     def status(self) -> dict[str, Any]:
         """Content of `run.json`; empty before the first start."""
         path = self.path / "run.json"

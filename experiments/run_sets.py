@@ -109,10 +109,7 @@ def run_sets(folders: Sequence[Path]) -> list[RunSet]:
 
 
 def _settings(folder: Path) -> dict[str, Any]:
-    if not (folder / "config.yaml").exists():
-        return {}
-    settings: Any = OmegaConf.to_container(RunFolder(folder).config)
-    return dict(settings)
+    return RunFolder(folder).settings if (folder / "config.yaml").exists() else {}
 
 
 def _without_seeds(node: Any) -> Any:

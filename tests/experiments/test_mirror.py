@@ -13,7 +13,8 @@ import wandb
 
 from experiments import figures, mirror
 from experiments.score import save_scores
-from experiments.tracking import Mode, TrackingConfig, result_digest, track
+from experiments.tracked_result import result_digest
+from experiments.tracking import Mode, TrackingConfig, track
 from influence.desiderata.scoring import score
 from influence.files import write_json
 from influence.matrix import InfluenceMatrix
