@@ -23,6 +23,14 @@ def random_states_kept() -> Iterator[None]:
         np.random.set_state(numpy)  # noqa: NPY002
 
 
+def seed_torch(seed: int) -> None:
+    """`torch.manual_seed`, which notes down the whole stack of calls where no CUDA device is in use."""
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.manual_seed(seed)
+    else:
+        torch.default_generator.manual_seed(seed)
+
+
 class Isolation:
     """Remembers a model and puts it back after every use, also after an exception or an interrupt.
 

@@ -44,7 +44,7 @@ def measure(
     estimator: Estimator,
     readout: str | Readout = "log_prob",
     seed: int = 0,
-    batch_size: int = 64,
+    batch_size: int = 128,
     block_size: int = 32,
     engine: Engine = DEFAULT,
     folder: Path | str | None = None,
@@ -61,8 +61,8 @@ def measure(
         estimator: how the influence is obtained.
         readout: a name in `influence.readout.READOUTS`, or a readout of one's own.
         seed: of the fine-tuning, where it is random.
-        batch_size: targets a forward, few enough for their activations to stay in the cache of a CPU, which makes a
-            small network twice as fast; another size changes gains by rounding only.
+        batch_size: targets a forward, few enough for the memory of their activations to be used again by the next,
+            which makes a small network twice as fast; another size changes gains by rounding only.
         block_size: probes a block, which is what an interrupt can lose; worlds are blocks of their own.
         engine: whether to take the fast ways, and the memory for what they hold at a time.
         folder: where blocks are saved as they finish and found again, so that no more than one is in memory; None
@@ -216,7 +216,7 @@ def estimate_seconds(
     *,
     estimator: Estimator,
     readout: str | Readout = "log_prob",
-    batch_size: int = 64,
+    batch_size: int = 128,
     engine: Engine = DEFAULT,
 ) -> float:
     """Time that measuring will take, seconds, without a search of the step size.

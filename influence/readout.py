@@ -150,10 +150,10 @@ def read(model: nn.Module, batches: list[Batch], function: Callable[[Any, Batch]
 class SelfReader:
     """Reads a probe on itself: its entry among the targets where it is one, else by a forward of its own."""
 
-    def __init__(self, probe: pd.DataFrame, targets: Reader) -> None:
-        self.position = targets.position.get(probe["id"].iloc[0])
-        unread = probe if self.position is None else probe.iloc[:0]
-        self.reader = Reader(targets.model, unread, targets.readout, batch_size=1)
+    def __init__(self, probes: pd.DataFrame, row: int, targets: Reader) -> None:
+        self.position = targets.position.get(probes["id"].iloc[row])
+        if self.position is None:
+            self.reader = Reader(targets.model, probes.iloc[row : row + 1], targets.readout, batch_size=1)
 
     def gain(self, gain_T: Float64[Array, " T"]) -> float:
         """The probe's gain on itself, given the gains of the targets under the same weights."""

@@ -19,9 +19,9 @@ from influence.engine.texts import Texts
 from influence.estimators import low_rank
 from influence.estimators.protocol import Row, check_step_size, say_once
 from influence.estimators.statements import check_statements, lessons
-from influence.isolation import Isolation, select_parameters
+from influence.isolation import Isolation, seed_torch, select_parameters
 from influence.models.causal_lm import CausalLM
-from influence.models.protocol import Batch, collate
+from influence.models.protocol import Batch, collate, collate_each
 from influence.readout import Reader, SelfReader
 from influence.seeds import derive
 
@@ -122,14 +122,12 @@ class FineTune:
                 yield from self._low_rank_rows(model, probes, targets)
                 return
         parameters = select_parameters(model, self.parameters)
-        isolation = Isolation(model)
+        isolation, taught = Isolation(model), self._taught(model, probes)
         for position, probe_id in enumerate(probes["id"]):
-            probe = probes.iloc[[position]]
-            itself = SelfReader(probe, targets)
+            itself = SelfReader(probes, position, targets)
             with isolation.use(train_mode=self.train_mode, learn=parameters):
-                torch.manual_seed(derive(seed, "finetune", probe_id))
-                batches = [collate(model, lesson) for lesson in lessons(probe, self.statements)]
-                failure = self.learn(model, batches, parameters, targets.engine)
+                seed_torch(derive(seed, "finetune", probe_id))
+                failure = self.learn(model, next(taught), parameters, targets.engine)
                 if failure:
                     row = Row.failed(len(targets.before), failure)
                 else:
@@ -173,6 +171,15 @@ class FineTune:
             optimizer = self.make_optimizer(parameters)
             for batch in steps:
                 yield optimizer.step(partial(_descend, model, batch, optimizer))
+
+    def _taught(self, model: nn.Module, probes: pd.DataFrame) -> Iterator[list[Batch]]:
+        """What each probe is learned from."""
+        if "text" not in probes:
+            yield from ([batch] for batch in collate_each(model, probes))
+            return
+        for position in range(len(probes)):
+            taught = lessons(probes.iloc[position : position + 1], self.statements)
+            yield [collate(model, lesson) for lesson in taught]
 
     def _texts(self, model: CausalLM, probe: pd.DataFrame) -> list[Texts]:
         """The texts of every step."""

@@ -1,5 +1,6 @@
 """What a model must offer to be measured."""
 
+from collections.abc import Iterator
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -59,16 +60,26 @@ def collate(model: nn.Module, samples: pd.DataFrame) -> Batch:
     return {name: value.to(device) for name, value in batch.items()} if isinstance(batch, dict) else batch
 
 
+def collate_each(model: nn.Module, samples: pd.DataFrame) -> Iterator[Batch]:
+    """The batch of each sample alone; unless the model collates by its own method, all are stacked at once."""
+    if callable(getattr(model, "collate", None)):
+        yield from (collate(model, samples.iloc[row : row + 1]) for row in range(len(samples)))
+        return
+    whole = collate(model, samples)
+    for row in range(len(samples)):
+        # Memory of its own, since bits may depend on where it begins.
+        yield {name: column[row : row + 1].clone() for name, column in whole.items()}
+
+
 def stack_columns(samples: pd.DataFrame) -> dict[str, Tensor]:
     """Stack every array or number column into a tensor of B rows; text columns are left out.
 
     Floating arrays keep their precision, so a float64 model gets float64 inputs.
     """
     batch = {}
-    for name in samples:
-        column = samples[name]
-        if isinstance(column.iloc[0], np.ndarray):
-            batch[str(name)] = torch.from_numpy(np.stack(list(column)))
-        elif column.dtype.kind in "biuf":
+    for name, column in samples.items():
+        if column.dtype.kind in "biuf":
             batch[str(name)] = torch.from_numpy(column.to_numpy().copy())
+        elif isinstance(column.iloc[0], np.ndarray):
+            batch[str(name)] = torch.from_numpy(np.stack(list(column)))
     return batch

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from influence import FineTune, measure
-from influence.isolation import Isolation, select_parameters
+from influence.isolation import Isolation, random_states_kept, seed_torch, select_parameters
 from tests.small import random_samples
 
 ROOT = Path(__file__).parents[2]
@@ -123,3 +123,16 @@ def test_frozen_parameters_stay_frozen_unless_they_are_named(model):
         id(parameter) for name, parameter in named.items() if name != "linear.bias"
     }
     assert select_parameters(model, ["linear.bias"])[0] is named["linear.bias"]
+
+
+@pytest.mark.parametrize("in_use", [False, True])
+def test_seeding_is_torchs_own(in_use, monkeypatch):
+    seed = torch.manual_seed
+    with random_states_kept():
+        expected = [seed(17), torch.rand(5)][1]
+        seen = []
+        monkeypatch.setattr(torch.cuda, "is_initialized", lambda: in_use)
+        monkeypatch.setattr(torch, "manual_seed", lambda number: seen.append(number) or seed(number))
+        seed_torch(17)
+        assert torch.equal(torch.rand(5), expected)
+        assert seen == [17] * in_use  # which seeds the devices too

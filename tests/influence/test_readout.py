@@ -118,13 +118,13 @@ def test_reading_is_in_eval_mode_and_leaves_no_trace(samples, failure):
 def test_a_probe_among_the_targets_is_found_by_id(samples):
     gain_T = np.array([0.1, 0.2, 0.3])
     targets = reader(Table(), samples.iloc[[2, 0, 1]])
-    assert [SelfReader(samples.iloc[[i]], targets).gain(gain_T) for i in range(3)] == [0.2, 0.3, 0.1]
+    assert [SelfReader(samples, i, targets).gain(gain_T) for i in range(3)] == [0.2, 0.3, 0.1]
 
 
 def test_a_probe_that_is_no_target_is_read_by_itself(samples):
     model = Table()
     targets = reader(model, samples.iloc[:2], "logit")
-    itself = SelfReader(samples.iloc[[2]], targets)
+    itself = SelfReader(samples, 2, targets)
     with torch.no_grad():
         model.weight.mul_(3)
     assert itself.gain(np.zeros(2)) == pytest.approx(2 * np.log(8), rel=1e-6)

@@ -1,9 +1,13 @@
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from scipy.special import log_softmax
 from torch import nn
 
+from influence.models.base import initialise
 from influence.models.cnn import CNN, halve_by_maximum, halve_by_mean
 from tests.oracles import image_batch
 from tests.small import NUM_CLASSES, random_samples, ready, relu_cnn, smooth_cnn
@@ -41,6 +45,25 @@ def test_halving_is_torchs_pooling_bit_for_bit(size, dtype, layout, halve, layer
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(2, 3, *size, generator=generator, dtype=dtype).to(memory_format=layout)
     assert torch.equal(halve(images), layer(images))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_relu_after_the_maximum_gives_the_same_bits(dtype):
+    """To the last weight of a training, which the bits of every gradient decide."""
+    batch = image_batch(random_samples(20, "sample"))
+    batch["image"] = batch["image"].to(dtype)
+
+    def trained(order: Callable[[CNN, torch.Tensor], torch.Tensor]) -> torch.Tensor:
+        model = initialise(partial(CNN, image_size=8, num_classes=NUM_CLASSES), seed=0).to(dtype)
+        model._halved = partial(order, model)
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+        for step in range(6):
+            optimizer.zero_grad()
+            model.loss({name: column[step::6] for name, column in batch.items()}).sum().backward()
+            optimizer.step()
+        return torch.cat([*map(torch.flatten, model.parameters()), model.log_prob(batch)])
+
+    assert torch.equal(trained(CNN._halved), trained(lambda model, features: model.pool(model.activation(features))))
 
 
 @pytest.mark.parametrize("make", [relu_cnn, smooth_cnn])

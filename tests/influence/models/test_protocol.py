@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from influence.models.protocol import Model, check, collate, stack_columns
+from influence.models.protocol import Model, check, collate, collate_each, stack_columns
 
 
 class Own(nn.Module):
@@ -102,3 +102,19 @@ def test_a_model_may_collate_by_itself(samples):
 
 def test_without_parameters_a_batch_stays_on_the_cpu(samples):
     assert collate(Own(), samples)["label"].device.type == "cpu"
+
+
+class CollatesIds(Own):
+    def collate(self, samples):
+        return [f"{id} of {len(samples)}" for id in samples["id"]]
+
+
+def test_each_sample_is_collated_as_if_alone():
+    """In memory of its own: what a model does to one batch does not reach the next."""
+    samples = pd.DataFrame({"id": ["a", "b", "c"], "label": [3, 1, 2], "image": [*np.arange(6.0).reshape(3, 2)]})
+    for row, batch in enumerate(collate_each(nn.Linear(1, 1), samples)):
+        alone = collate(nn.Linear(1, 1), samples.iloc[[row]])
+        assert batch.keys() == alone.keys()
+        assert all(torch.equal(batch[name], alone[name]) for name in batch)
+        assert batch["image"].storage_offset() == 0
+    assert list(collate_each(CollatesIds(), samples)) == [["a of 1"], ["b of 1"], ["c of 1"]]
