@@ -28,41 +28,36 @@ def main(arguments: Sequence[str] | None = None) -> None:
     path = options.folder / RESULTS
     try:
         runs = find_runs([options.folder])
-        table = collect(runs)
+        finished = [run for run in runs if RunFolder(run).is_done]
+        if not finished:
+            raise ValueError(f"expected finished runs, got none of {len(runs)}; run the sweep to its end")
+        table = collect(finished)
         write_atomically(path, lambda temporary: table.to_parquet(temporary, index=False))
     except (FileNotFoundError, ValueError) as error:
         sys.exit(f"collect: {error}")
-    count = table["run"].nunique()
-    print(f"{path}: {len(table)} rows x {len(table.columns)} columns, of {count} runs")
-    if count < len(runs):
-        print(f"{len(runs) - count} unfinished runs are left out; see python -m experiments.status {options.folder}")
+    print(f"{path}: {len(table)} rows x {len(table.columns)} columns, of {len(finished)} of {len(runs)} runs")
+    if len(finished) < len(runs):
+        print(f"The others have not finished: python -m experiments.status {options.folder}")
 
 
 def collect(runs: Sequence[Path]) -> pd.DataFrame:
-    """The scores of the finished ones of these runs, beside their hash and the settings in which they differ.
+    """The scores of finished runs, beside their hash and the settings in which they differ.
 
     Lists and other compound settings stand as JSON; a setting that a run does not have is missing.
-
-    Raises:
-        ValueError: none has finished.
     """
-    finished = [run for run in runs if RunFolder(run).is_done]
-    if not finished:
-        raise ValueError(f"expected finished runs, got none of {len(runs)}; run the sweep to its end")
-    settings = pd.DataFrame([_settings(run) for run in finished])
+    settings = pd.DataFrame([_settings(run) for run in runs])
     differing = [name for name in settings if settings[name].nunique(dropna=False) > 1]
     settings = settings[differing].apply(_of_one_type)
-    settings.insert(0, "run", [run.name for run in finished])
-    scores = pd.concat(
-        [pd.read_parquet(run / "scores.parquet").assign(run=run.name) for run in finished], ignore_index=True
-    )
-    return settings.merge(scores, on="run", validate="one_to_many")
+    settings.insert(0, "run", [run.name for run in runs])
+    tables = [pd.read_parquet(run / "scores.parquet") for run in runs]
+    rows = settings.loc[settings.index.repeat([len(table) for table in tables])].reset_index(drop=True)
+    return pd.concat([rows, pd.concat(tables, ignore_index=True)], axis=1)
 
 
 def _settings(run: Path) -> dict[str, Any]:
-    """What decides a run's numbers, by dotted names."""
+    """A run's name and what decides its numbers, by dotted names."""
     config = RunFolder(run).settings
-    return _flat({name: config.get(name) for name in DECISIVE})
+    return _flat({name: config.get(name) for name in ("name", *DECISIVE)})
 
 
 def _of_one_type(column: "pd.Series[Any]") -> "pd.Series[Any]":

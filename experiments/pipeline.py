@@ -28,8 +28,8 @@ from influence.desiderata.scoring import score
 from influence.estimators.protocol import Estimator
 from influence.isolation import select_parameters
 from influence.matrix import NEAR, InfluenceMatrix
-from influence.matrix_folder import check_blocks
-from influence.measurement import estimate_seconds, measure
+from influence.matrix_folder import check_blocks, missing_blocks
+from influence.measurement import block_extents, estimate_seconds, measure
 from influence.models import protocol
 from influence.readout import find
 from influence.step_size import clean_probes
@@ -84,7 +84,8 @@ def prepare(config: Config, folder: RunFolder) -> Callable[[Progress], Influence
     _check(config, initial, probes, estimator)
     model, base = _base_model(initial, config, cfg)
     sources = {"base_model": base, "data": _save_images(config, folder, probes, targets)}
-    _announce(config, model, probes, targets, estimator)
+    if left := _left(config, folder, probes, targets):
+        _announce(config, model, probes, targets, estimator, left)
     return lambda progress: measure(
         model,
         probes,
@@ -150,10 +151,23 @@ def _save_images(config: Config, folder: RunFolder, probes: pd.DataFrame, target
     return {f"{images.name} {images.split}": dict(images.checksums)}
 
 
+def _left(config: Config, folder: RunFolder, probes: pd.DataFrame, targets: pd.DataFrame) -> int:
+    """Number of probes that this process has yet to learn."""
+    planned = block_extents(probes, targets, config.engine.block_size)
+    mine = planned[config.shard.index :: config.shard.count]
+    if not mine:
+        log.warning(
+            "Shard %d of %d has nothing to do: the %d probes are %d block%s; engine.block_size makes smaller ones.",
+            *(config.shard.index, config.shard.count, len(probes), len(planned), "s" if len(planned) > 1 else ""),
+        )
+    missing = set(missing_blocks(folder.path)) if (folder.path / "matrix.json").exists() else {one.id for one in mine}
+    return sum(one.probes.stop - one.probes.start for one in mine if one.id in missing)
+
+
 def _announce(
-    config: Config, model: nn.Module, probes: pd.DataFrame, targets: pd.DataFrame, estimator: Estimator
+    config: Config, model: nn.Module, probes: pd.DataFrame, targets: pd.DataFrame, estimator: Estimator, left: int
 ) -> None:
-    """Say how long the measuring will take."""
+    """Say how long it will take to measure what is left to this process, so many of the probes."""
     seconds = estimate_seconds(
         model,
         probes,
@@ -164,9 +178,10 @@ def _announce(
         engine=build.engine(config),
     )
     log.info(
-        "%s: about %s%s.",
+        "%s%s: about %s%s.",
         _extent(probes, targets),
-        tqdm.format_interval(seconds),
+        "" if left == len(probes) else f", {left} of these probes left to this process",
+        tqdm.format_interval(seconds * left / len(probes)),
         "" if estimator.self_gain is None else ", after the search of the step size",
     )
 

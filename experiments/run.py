@@ -40,15 +40,16 @@ def main(cfg: DictConfig) -> float | None:
     try:
         config = schema.check(cfg)
         run = run_folder(cfg)
-        if run.is_done:
-            log.info("Already measured.")
+        if was_done := run.is_done:
+            log.info("Already measured: %s", run.path)
         else:
             _measure(config, cfg, run)
         if not run.is_done:
             return None
         from experiments.summary import objective, show
 
-        show(run)
+        if config.shard.index == 0 or not was_done:  # shards that are looked up would all show the same
+            show(run)
         return objective(run, config.objective)
     except (ValueError, TypeError, OSError, RuntimeError) as error:
         # One sentence for the user; the traceback is in run.json.
@@ -56,7 +57,10 @@ def main(cfg: DictConfig) -> float | None:
             raise
         if HydraConfig.get().mode is RunMode.MULTIRUN:  # where an exit would take the other jobs with it
             log.error("Error: %s", error)
-            raise CompactHydraException("A job of the sweep failed; its sentence is above.") from None
+            raise CompactHydraException(
+                f"A job of the sweep failed: {error}\n"
+                f"The others are not touched; python -m experiments.status {run_folder(cfg).path.parent} tells of all."
+            ) from None
         sys.exit(f"Error: {error}")
     except (KeyboardInterrupt, SystemExit) as stop:
         if isinstance(stop, SystemExit) and stop.code != 1:  # of submitit, which queues the job again
@@ -70,7 +74,7 @@ def _measure(config: schema.Config, cfg: DictConfig, run: RunFolder) -> None:
     job = run.shard(index, count)
     with job.alone():
         if run.is_done:  # while this process waited
-            log.info("Already measured.")
+            log.info("Already measured: %s", run.path)
         elif not (job.is_done and run.is_measured((index, count))):
             with job.recorded(cfg):
                 from experiments import pipeline

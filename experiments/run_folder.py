@@ -1,6 +1,5 @@
 """The folder of a run: its configuration, its status, and where its parts are."""
 
-import logging
 import time
 import traceback
 from collections.abc import Iterator, Sequence
@@ -9,13 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
-from influence.files import read_json, write_atomically, write_json
+from influence.files import is_locked, locked, read_json, write_atomically, write_json
 from influence.matrix_folder import missing_blocks
-
-log = logging.getLogger(__name__)
 
 
 class RunFolder:
@@ -63,13 +59,7 @@ class RunFolder:
     @property
     def is_held(self) -> bool:
         """Whether a process is at it now. A lock is free as soon as its process has died, however it did."""
-        if not (self.path / ".lock").exists():
-            return False
-        try:
-            with FileLock(self.path / ".lock").acquire(blocking=False):
-                return False
-        except Timeout:
-            return True
+        return is_locked(self.path / ".lock")
 
     def shard(self, index: int, count: int) -> "RunFolder":
         """The folder of a shard's status and log: its own, or that of the run where it is the only one."""
@@ -78,14 +68,7 @@ class RunFolder:
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Wait until no other process is at it, and hold its lock."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.path / ".lock")
-        try:
-            held = lock.acquire(timeout=1)  # who looks at the status holds it for a moment
-        except Timeout:
-            log.info("Another process is at %s; waiting for it to end.", self.path)
-            held = lock.acquire()
-        with held:
+        with locked(self.path / ".lock", f"is at {self.path}"):
             yield
 
     @contextmanager
@@ -93,7 +76,8 @@ class RunFolder:
         """Write the configuration, and how it went when the scope ends: done, failed or interrupted."""
         write_atomically(self.path / "config.yaml", lambda path: path.write_text(OmegaConf.to_yaml(cfg, resolve=True)))
         earlier = self.status.get("seconds", 0.0)
-        start, status = time.perf_counter(), {"status": "running", "started": datetime.now(UTC).isoformat()}
+        start = time.perf_counter()
+        status = {"status": "running", "started": datetime.now(UTC).isoformat(), "seconds": earlier}
         write_json(self.path / "run.json", status)
         try:
             yield

@@ -7,7 +7,8 @@ failed       ended by an error, whose first line is shown; the traceback is in i
 interrupted  ended by a person, or by a cluster that wanted the machine
 stale        said to be running, but no process is at it: it was killed
 
-Whatever is not done is taken up by the same command again. A run that is measured in shards is what the first of these
+Of a running one that has measured every block, the column "left" says that it is scoring. Whatever is not done is taken
+up by the same command again. A run that is measured in shards is what the first of these
 is that any of them is: running, failed, stale, interrupted, planned; where all are done and nobody put them together it
 is stale.
 """
@@ -22,6 +23,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from statistics import mean
+from textwrap import shorten
 from typing import Any
 
 from experiments.plan import PLAN, read_plan
@@ -31,6 +33,9 @@ from influence.matrix_folder import missing_blocks, read_header
 
 STATES = ("running", "failed", "stale", "interrupted", "planned", "done")
 """In the order in which that of a shard is that of the run."""
+
+MOST_SHOWN = 160
+"""Letters of a reason in the table; `--json` has them all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +94,8 @@ def sweep_status(folder: Path) -> list[RunStatus]:
         ValueError: a file is torn.
     """
     plan = read_plan(folder)
-    begun = sorted({folder / path.relative_to(folder).parts[0] for path in folder.glob("*/**/run.json")})
+    found = [*folder.glob("*/run.json"), *folder.glob("*/shards/*/run.json")]
+    begun = sorted({folder / path.relative_to(folder).parts[0] for path in found})
     if not plan and not begun:
         raise FileNotFoundError(f"expected {PLAN} or run folders in {folder}, got none; give outputs/<name> of a sweep")
     names = dict.fromkeys([*plan, *(path.name for path in begun)])
@@ -120,7 +126,7 @@ def run_status(run: RunFolder, overrides: list[str] | None = None) -> RunStatus:
         blocks_done=(blocks or 0) - missing,
         blocks=blocks,
         seconds=sum(record.get("seconds", 0.0) for record in records),
-        seconds_left=_seconds_left(run, records, missing) if state == "running" and is_begun else None,
+        seconds_left=_seconds_left(run, records, missing) if state == "running" and missing else None,
         why=errors[0] if state == "failed" else "",
         shards=shards,
     )
@@ -168,15 +174,19 @@ def _in_common(runs: Sequence[RunStatus]) -> set[str]:
 
 def _row(run: RunStatus, common: set[str]) -> tuple[str, ...]:
     what = " ".join(override for override in run.overrides or () if override not in common)
-    if run.shards:
+    why = shorten(run.why, MOST_SHOWN, placeholder=" ...")
+    left = "" if run.seconds_left is None else _duration(run.seconds_left)
+    if run.state == "running" and run.blocks and run.blocks_done == run.blocks:
+        left = "scoring"
+    if run.shards and run.state != "done":
         done = sum(state == "done" for state in run.shards.values())
         what = f"{what} ({done} of {len(run.shards)} shards)".strip()
     return (
         run.run,
         run.state,
         "" if run.blocks is None else f"{run.blocks_done} of {run.blocks}",
-        "" if run.seconds_left is None else _duration(run.seconds_left),
-        f"{what}: {run.why}" if what and run.why else what + run.why,
+        left,
+        ": ".join(filter(None, [what, why])),
     )
 
 

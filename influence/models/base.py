@@ -8,14 +8,13 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from filelock import FileLock
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
 from torch import nn
 from tqdm import tqdm
 
-from influence.files import read_json, write_atomically, write_json
+from influence.files import locked, read_json, write_atomically, write_json
 from influence.isolation import random_states_kept
 from influence.seeds import derive
 
@@ -65,8 +64,7 @@ def train_once(
         The record of the training: epochs, seconds and the metrics that the module logged.
     """
     weights, record_path = folder / "weights.safetensors", folder / "training.json"
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / ".lock"):
+    with locked(folder / ".lock", "trains the base model"):
         if not (weights.exists() and record_path.exists()):
             start = time.perf_counter()
             metrics = _fit(model, data, epochs=epochs, seed=seed, device=device)

@@ -17,11 +17,10 @@ from types import ModuleType
 from typing import Any, TypeAlias
 
 import torch
-from filelock import FileLock
 from safetensors import SafetensorError
 
 from influence.engine.texts import Network
-from influence.files import read_json, sha256, write_json
+from influence.files import locked, read_json, sha256, write_json
 
 EMBEDDED = "gemma3-270m"
 """Name of the model that needs no hub."""
@@ -105,8 +104,7 @@ def convert_once(
         ValueError: a file has changed since the conversion.
     """
     record, partial = target / "conversion.json", target.with_name(f".{target.name}.partial")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(target.with_name(f".{target.name}.lock")):
+    with locked(target.with_name(f".{target.name}.lock"), f"converts {target.name}"):
         if not record.exists() or read_json(record)["key"] != key:
             report(f"Converting {target.name}, once: this takes a minute or two ...")
             start = time.perf_counter()
