@@ -1,4 +1,4 @@
-"""Panels of the team's workspace and report in W&B, of the keys that `experiments.tracking` gives every run."""
+"""Panels of the team's workspace and report in W&B, of the keys that `experiments.tracked_result` gives every run."""
 
 from collections.abc import Callable, Iterable, Sequence
 
@@ -6,7 +6,7 @@ import wandb_workspaces.reports.v2 as reports
 import wandb_workspaces.workspaces as workspaces
 from wandb_workspaces.reports.v2.interface import BlockTypes, PanelTypes
 
-from experiments.tracking import RUNNING
+from experiments.tracked_result import RUNNING
 from influence.desiderata.registry import SCORES
 
 SELF_GAIN, LR, FAILURES = "matrix/median_self_gain", "matrix/lr", "matrix/failures"

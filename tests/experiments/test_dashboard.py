@@ -12,7 +12,7 @@ import wandb
 from experiments import dashboard, mirror
 from experiments.panels import FIGURES, PLATEAUS, primary_keys
 from experiments.score import save_scores
-from experiments.tracking import RUNNING, quantities
+from experiments.tracked_result import RUNNING, quantities
 from influence.desiderata.registry import SCORES
 from influence.desiderata.scoring import score
 from influence.files import read_json, write_json
@@ -91,7 +91,7 @@ def test_a_view_that_was_deleted_is_made_anew(server, tmp_path, capsys):
 
 
 def test_panels_show_what_runs_log(server, tmp_path):
-    """Every key of a panel is one that `experiments.tracking` writes."""
+    """Every key of a panel is one that `experiments.tracked_result` writes."""
     outputs = tmp_path / "outputs"
     folder = copied(outputs, 0, ["noise_discount", "asymmetry_index"])
     build(outputs)
