@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from experiments.published import CHAINS, OPTIMIZERS
+from experiments.run_folder import find_runs
+from experiments.run_sets import RunSet, run_sets
 from influence.desiderata.scoring import score
 from influence.desiderata.transitivity import SHARE
 from influence.matrix import InfluenceMatrix
@@ -18,6 +21,18 @@ SCALES = {"transitivity": 1.0, "link_strength": SHARE, "transitivity_broken": 1.
 def are_chains(matrix: InfluenceMatrix) -> bool:
     """Whether the samples of a matrix are those of crossed chains."""
     return "item" in matrix.targets and bool(matrix.targets["item"].str.startswith("conclusion_").any())
+
+
+def draw_published(published: Path) -> list[Path]:
+    """The chains of causes, by each estimator the run of the most worlds in its usual way."""
+    runs: dict[str, RunSet] = {}
+    for one in run_sets(find_runs([published / CHAINS[0]])):
+        known = runs.get(one.kind)
+        if not one.unusual and (known is None or one.config["data"]["worlds"] > known.config["data"]["worlds"]):
+            runs[one.kind] = one
+    in_order = sorted(runs, key=lambda kind: [*OPTIMIZERS.values(), "prompted"].index(kind))
+    matrices = [matrix for kind in in_order for matrix in runs[kind].matrices()]
+    return draw_chains(matrices, in_order, published / "figures" / "transitivity")
 
 
 def draw_chains(matrices: Sequence[InfluenceMatrix], titles: Sequence[str], stem: Path) -> list[Path]:

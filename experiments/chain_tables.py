@@ -4,14 +4,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from experiments.published import CHAINS
 from experiments.run_folder import find_runs
 from experiments.run_sets import RunSet, run_sets
 from experiments.tables import by_score, interval, markdown
 from influence.desiderata.scoring import score
 from influence.desiderata.transitivity import SHARE
-
-CHAINS = ("transitive_causality", "transitive_causality_prompted", "compositionality")
-"""Experiments on crossed chains."""
 
 SHOWN = {
     "transitivity": "transitivity T",

@@ -14,11 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments import bench, plateau, text_figures
+from experiments import bench, chain_figures, plateau, text_figures
 from experiments.cards import draw_card, published_cards
 from experiments.ledger import ledger_table
 from experiments.manifest import Product, rebuild
 from experiments.published import (
+    CHAINS,
     IMAGE_OPTIMIZERS,
     LEDGER,
     OPTIMIZERS,
@@ -140,6 +141,7 @@ PRODUCTS = (
     Product("fig1d", ("fig1_cnn",), draw_fig1d),
     Product("lr_plateau", PLATEAUS, draw_plateau),
     Product("fig2 to fig6", tuple(TEXTS), text_figures.draw_published),
+    Product("transitivity", CHAINS[:1], chain_figures.draw_published),
     Product("cards", (), draw_cards),
     Product("bench", ("bench",), bench.draw),
     Product("ledger", (), save_ledger),

@@ -31,6 +31,9 @@ TEXTS = {
 }
 """Language experiments and their domains, in the order of figures and tables."""
 
+CHAINS = ("transitive_causality", "transitive_causality_prompted", "compositionality")
+"""Experiments on crossed chains; the first is drawn."""
+
 SELF_GAINS = (0.03, SELF_GAIN, 1.0)
 
 PLATEAUS = ("lr_plateau",)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from experiments import bench, image_tables, text_tables
+from experiments import bench, chain_tables, image_tables, text_tables
 from experiments.calibration import FILE as CALIBRATION
 from experiments.cards import card_markdown, card_name, published_cards
 from experiments.ledger import claims, ledger
@@ -118,6 +118,7 @@ TABLES: Mapping[str, Callable[[Path], str]] = {
     "chaos": chaos,
     "step sizes": image_tables.step_sizes,
     "plateau": plateau,
+    "crossed chains": chain_tables.chains,
     "prompted minus learned": text_tables.prompted_minus_learned,
     "agreement with the paper": text_tables.agreement_with_paper,
     "speed": bench.speed,

@@ -6,13 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.chain_figures import draw_chains
+from experiments.chain_figures import draw_chains, draw_published
 from experiments.figures import draw_run
 from experiments.text_figures import draw_beside
 from influence.data.chains import chains
 from influence.data.domains import load
 from influence.desiderata import score
 from influence.matrix import InfluenceMatrix
+from tests.experiments.fabricated import GEMMA, save_run
 from tests.influence.desiderata.matrices import matrix_of
 
 DOMAINS = Path(__file__).parents[2] / "conf" / "domain"
@@ -77,3 +78,22 @@ def test_what_is_undefined_is_left_out(tmp_path: Path) -> None:
     diverged = matrix_of(gain_PT, matrix.probes, matrix.targets, self_gain=np.where(failed, np.nan, 1.0))
     table = shown(draw_chains([diverged], ["SGD"], tmp_path / "beside"))
     assert set(table["quantity"]) == {"broken chains (placebo)"}
+
+
+def test_the_published_figure_shows_the_largest_usual_run_of_each_estimator(tmp_path: Path) -> None:
+    prompt = {"name": "prompt", "separator": "\n", "order": "given"}
+    runs = {
+        "few": (measured(0, count=2), {**SGD, "lr": 0.1}),
+        "many": (measured(1, count=3), {**SGD, "lr": 0.2}),
+        "joined": (measured(2, count=4), {**SGD, "statements": "joined"}),
+        "prompted": (measured(3, count=3), prompt),
+        "reversed": (measured(4, count=4), {**prompt, "order": "reversed"}),
+    }
+    for name, (matrix, estimator) in runs.items():
+        data = {"domain": "causal", "worlds": matrix.probes["world"].nunique(), "length": 2}
+        save_run(tmp_path / "transitive_causality" / name, matrix, data=data, model=GEMMA, estimator=estimator)
+    table = shown(draw_published(tmp_path))
+    assert list(dict.fromkeys(table["run"])) == ["SGD", "prompted"]
+    means = table[table["of"] == "worlds"].set_index(["run", "quantity"])["value"]
+    for kind, name in (("SGD", "many"), ("prompted", "prompted")):
+        assert means[kind, "transitivity"] == pytest.approx(score(runs[name][0], ["transitivity"])["value"][0])
