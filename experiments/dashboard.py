@@ -1,119 +1,109 @@
-"""Build the team's workspace and report in W&B: `python -m experiments.dashboard --entity E --project P`.
+"""The team's dashboard in Weights & Biases: `python -m experiments.dashboard --entity TEAM --project influence`.
 
-Their addresses are kept in `<outputs>/wandb/dashboards.json`, so that the next call brings the same views up to date.
+A workspace of panels over the mirrored runs (`experiments.panels`) and a report with the paper's figures. Their
+addresses are kept in `<outputs>/wandb/dashboards.json`, by which the same command updates both rather than make new
+ones; sections that the team has added to the workspace stay.
 """
 
 import argparse
+import hashlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from experiments.mirror import project_runs
+from experiments.panels import FIGURES_RUN, save_report, save_workspace
+from experiments.published import PUBLISHED
 from experiments.schema import REPOSITORY
-from experiments.tracking import TrackingConfig, reason
-from influence.files import read_json, write_json
+from experiments.tracked_result import DIGEST
+from experiments.tracking import TrackingConfig, answering, connect, project_path
+from influence.files import read_json, sha256, write_json
 
-NAME = "Influence: desiderata"
-"""Of the workspace."""
+if TYPE_CHECKING:
+    from wandb import Api
 
-TITLE = "Influence report"
-"""Of the report."""
+KEPT = "wandb/dashboards.json"
+"""Addresses of workspace and report by project, in the folder of outputs."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Build the dashboards of a project, or bring them up to date."""
+    """Build or update the dashboard of a project."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--project", default=TrackingConfig().project, help="of W&B (default %(default)s)")
     parser.add_argument("--entity", help="user or team of W&B (default the key's own)")
-    parser.add_argument("--outputs", type=Path, default=REPOSITORY / "outputs", help="where addresses are kept")
+    parser.add_argument("--outputs", type=Path, default=REPOSITORY / "outputs", help="where the addresses are kept")
+    parser.add_argument(
+        "--figures", type=Path, default=PUBLISHED / "figures", help="folder of the report's figures, PNG files"
+    )
     options = parser.parse_args(arguments)
+    settings = TrackingConfig(project=options.project, entity=options.entity)
     try:
-        urls = build(TrackingConfig(project=options.project, entity=options.entity), options.outputs)
-    except (ConnectionError, ValueError) as error:
+        for url in build(settings, options.outputs, sorted(options.figures.glob("*.png"))):
+            print(url)
+    except (ConnectionError, FileNotFoundError) as error:
         sys.exit(f"dashboard: {error}")
-    for kind, url in urls.items():
-        print(f"{kind:<10}{url}")
 
 
-def build(settings: TrackingConfig, outputs: Path) -> dict[str, str]:
-    """Save workspace and report of a project, over those that were saved before; return their addresses.
+def build(settings: TrackingConfig, outputs: Path, figures: Sequence[Path]) -> list[str]:
+    """Build the workspace and the report of a project, or update those built before.
 
     Args:
         settings: project and entity.
-        outputs: holds `wandb/dashboards.json`.
+        outputs: folder that keeps the addresses.
+        figures: PNG files for the report.
+
+    Returns:
+        The addresses of workspace and report.
 
     Raises:
         ConnectionError: there is no key, or the server does not answer.
-        ValueError: the project has no finished run to show.
+        FileNotFoundError: the server has no such project.
     """
-    runs = project_runs(outputs / "_" / "_", settings)
+    api = connect(outputs)
+    with answering():
+        entity, project = project_path(api, settings).split("/")
+        known = {found.name for found in api.projects(entity)}
+    if project not in known:
+        raise FileNotFoundError(
+            f"expected the project {entity}/{project} at W&B, got {', '.join(sorted(known)) or 'none'}; "
+            f"mirror runs into it first: `python -m experiments.mirror outputs/<name> --project {project}`"
+        )
+    path, name = outputs / KEPT, f"{api.settings['base_url']}/{entity}/{project}"
+    kept: dict[str, Any] = read_json(path) if path.exists() else {}
+    with answering():
+        _upload(api, entity, project, outputs, figures)
+        report = partial(save_report, figures=[figure.stem for figure in figures])
+        for kind, save in (("workspace", save_workspace), ("report", report)):
+            url = save(entity, project, kept.get(name, {}).get(kind))
+            # Written at once, so that what fails after it is not made twice.
+            kept[name] = {**kept.get(name, {}), kind: url}
+            write_json(path, kept)
+    return [kept[name]["workspace"], kept[name]["report"]]
+
+
+def _upload(api: "Api", entity: str, project: str, outputs: Path, figures: Sequence[Path]) -> None:
+    """Put the figures into a run of their own, unless it holds them."""
     import wandb
 
-    from experiments.panels import primary_keys
-
-    scores = primary_keys(key for run in runs for key in run.summary_metrics)
-    if not scores:
-        raise ValueError(
-            f"expected finished runs in the project {settings.project!r}, got none with scores; copy some there: "
-            "`python -m experiments.mirror outputs/published`"
-        )
-    entity = settings.entity or str(wandb.Api().default_entity)
-    kept = outputs / "wandb" / "dashboards.json"
-    addresses: dict[str, dict[str, str]] = read_json(kept) if kept.exists() else {}
-    place = f"{wandb.Api().settings['base_url']}/{entity}/{settings.project}"
-    try:
-        urls = {
-            "workspace": _save_workspace(entity, settings.project, scores, addresses.get(place, {})),
-            "report": _save_report(entity, settings.project, scores, addresses.get(place, {})),
-        }
-    except Exception as error:  # whatever the SDK raises
-        raise ConnectionError(
-            f"expected W&B to take the dashboards of {entity}/{settings.project}, got: {reason(error)}; "
-            "give the same command again"
-        ) from error
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    write_json(kept, {**addresses, place: urls})
-    return urls
-
-
-def _save_workspace(entity: str, project: str, scores: Sequence[str], earlier: Mapping[str, str]) -> str:
-    import wandb_workspaces.workspaces as workspaces
-
-    from experiments.panels import WHAT, sections
-
-    view = _there(workspaces.Workspace, earlier.get("workspace"))
-    if view is None:
-        view = workspaces.Workspace(entity=entity, project=project, name=NAME)
-    view.sections = sections(scores)
-    view.runset_settings.groupby = [workspaces.Config(key.removeprefix("config.")) for key in WHAT]
-    return str(view.save().url)
-
-
-def _save_report(entity: str, project: str, scores: Sequence[str], earlier: Mapping[str, str]) -> str:
-    import wandb_workspaces.reports.v2 as reports
-
-    from experiments.panels import blocks
-
-    def runset(name: str, filters: str, groupby: Sequence[str]) -> reports.Runset:
-        return reports.Runset(entity=entity, project=project, name=name, filters=filters, groupby=list(groupby))
-
-    view = _there(reports.Report, earlier.get("report"))
-    if view is None:
-        view = reports.Report(entity=entity, project=project, title=TITLE, width="fluid")
-    view.blocks = blocks(scores, runset)
-    return str(view.save().url)
-
-
-def _there(kind: Any, url: str | None) -> Any:
-    """The view of an address; None where there is none, or it was deleted."""
-    if url is None:
-        return None
-    try:
-        return kind.from_url(url)
-    except (LookupError, TypeError, ValueError) as error:
-        print(f"{url} is gone ({reason(error)}); a new one takes its place")
-        return None
+    digest = hashlib.sha256("\n".join(f"{path.stem} {sha256(path)}" for path in figures).encode()).hexdigest()
+    filters = {"jobType": FIGURES_RUN, "name": FIGURES_RUN}
+    there = [run.summary_metrics.get(DIGEST) for run in api.runs(f"{entity}/{project}", filters=filters, lazy=False)]
+    if there == [digest] or not figures:
+        return
+    run = wandb.init(
+        entity=entity,
+        project=project,
+        mode="online",
+        resume="allow",
+        dir=outputs,
+        id=FIGURES_RUN,
+        name="figures of the paper",
+        job_type=FIGURES_RUN,
+    )
+    run.log({f"figures/{path.stem}": wandb.Image(str(path)) for path in figures})
+    run.summary[DIGEST] = digest
+    run.finish()
 
 
 if __name__ == "__main__":

@@ -16,13 +16,19 @@ from typing import TYPE_CHECKING, Any
 from experiments.artifacts import MATRIX, SCORES
 from experiments.run_folder import RunFolder, find_runs
 from experiments.tracked_result import DIGEST, log_result, result_digest
-from experiments.tracking import JOB_TYPE, TrackingConfig, has_key, open_run, reason, set_environment
+from experiments.tracking import (
+    JOB_TYPE,
+    TrackingConfig,
+    answering,
+    connect,
+    open_run,
+    outputs_of,
+    project_path,
+    reason,
+)
 
 if TYPE_CHECKING:
     from wandb.apis.public import Run
-
-PATIENCE = 30
-"""Seconds within which a server should answer."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -61,7 +67,7 @@ def mirror(folders: Sequence[Path], settings: TrackingConfig) -> None:
         print(f"{unfinished} runs have not finished and wait")
     if not finished:
         return
-    runs = project_runs(next(iter(finished.values())), settings, list(finished))
+    runs = _runs(outputs_of(next(iter(finished.values()))), settings, list(finished))
     there = {run.id: run.summary_metrics.get(DIGEST) for run in runs}
     missing = {name: folder for name, folder in finished.items() if there.get(name) != result_digest(folder)}
     for done, folder in enumerate(missing.values()):
@@ -83,7 +89,7 @@ def download(target: Path, settings: TrackingConfig) -> None:
     Raises:
         ConnectionError: there is no key, or the server does not answer.
     """
-    runs = [run for run in project_runs(target / "_" / "_", settings) if run.summary_metrics.get(DIGEST)]
+    runs = [run for run in _runs(target, settings) if run.summary_metrics.get(DIGEST)]
     fetched = 0
     for run in runs:
         folder = target / str(run.config["name"]) / run.id
@@ -106,33 +112,19 @@ def _is_finished(folder: Path) -> bool:
     return RunFolder(folder).is_done and (folder / "scores.parquet").exists()
 
 
-def project_runs(folder: Path, settings: TrackingConfig, ids: Sequence[str] | None = None) -> list["Run"]:
+def _runs(outputs: Path, settings: TrackingConfig, ids: Sequence[str] | None = None) -> list["Run"]:
     """The runs of this suite that a project has, of these ids where some are given.
 
     Raises:
         ConnectionError: there is no key, or the server does not answer.
     """
-    import wandb
-
-    set_environment(folder)
-    if not has_key():
-        raise ConnectionError(
-            "expected a key of W&B, got none; nothing is lost: run `wandb login` or set WANDB_API_KEY, "
-            "then give the same command again"
-        )
     filters: dict[str, Any] = {"jobType": JOB_TYPE} | ({} if ids is None else {"name": {"$in": list(ids)}})
-    try:
-        api = wandb.Api(timeout=PATIENCE)
-        path = f"{settings.entity or api.default_entity}/{settings.project}"
+    api = connect(outputs)
+    with answering():
         try:
-            return list(api.runs(path, filters=filters, lazy=False))
+            return list(api.runs(project_path(api, settings), filters=filters, lazy=False))
         except ValueError:  # there is no such project yet
             return []
-    except Exception as error:  # whatever the SDK raises
-        raise ConnectionError(
-            f"expected W&B to answer, got: {reason(error)}; nothing is lost: the runs wait in their folders, "
-            "give the same command again"
-        ) from error
 
 
 def _copy(folder: Path, settings: TrackingConfig) -> str:

@@ -1,153 +1,150 @@
-"""Panels of the team's workspace and report in W&B, of the keys that `experiments.tracked_result` gives every run."""
+"""What the dashboard shows: the sections and panels of the workspace, the blocks of the report.
 
-from collections.abc import Callable, Iterable, Sequence
+| section | panels |
+|---|---|
+| Desiderata | every score of the card, mean and range by learner (model and estimator) |
+| Score against self-gain | the same scores against the median self-gain, a point a run |
+| Step size | self-gain, noise discount and asymmetry against the learning rate (log): the plateau |
+| Symmetry | asymmetry index, reciprocity, and the paper's measure, by learner |
+| Matrices | heat maps, a gallery over runs, and the table of all scores |
+| Running and failed | probes done, time left and scores so far of live runs; failed probes |
+"""
 
-import wandb_workspaces.reports.v2 as reports
-import wandb_workspaces.workspaces as workspaces
-from wandb_workspaces.reports.v2.interface import BlockTypes, PanelTypes
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from experiments.tracked_result import RUNNING
-from influence.desiderata.registry import SCORES
+import wandb_workspaces.reports.v2 as wr
+import wandb_workspaces.workspaces as ws
+
+from experiments.tracking import JOB_TYPE, LEARNER
+
+NAME = "Influence"
+
+FIGURES_RUN = "paper-figures"
+"""Id and job type of the run that holds the pictures of the report."""
+
+DESIDERATA = {
+    "Memorisation: self-gain is largest": "desiderata/self_gain_is_largest",
+    "Symmetry: asymmetry index": "desiderata/asymmetry_index",
+    "Class block": "desiderata/class_block",
+    "Noise discount at sigma 1": "desiderata/noise_discount/sigma=1",
+    "Selectivity at sigma 1": "desiderata/selectivity/sigma=1",
+    "Premise gate, first premise": "desiderata/premise_gate/premise=1",
+    "Paraphrase transfer": "desiderata/paraphrase_transfer",
+    "Negation leak": "desiderata/negation_leak/learned=statement",
+    "Logical consistency": "desiderata/logical_consistency",
+    "Influence on the unrelated": "desiderata/unrelated_influence",
+}
+"""Scores of the card by title."""
+
+SYMMETRY = {
+    "Asymmetry index": "desiderata/asymmetry_index",
+    "Reciprocity": "desiderata/reciprocity",
+    "The paper's 1/|M - M'|": "desiderata/paper_symmetry_frobenius",
+}
+
+OF_STEP_SIZE = {
+    "Median self-gain": "matrix/median_self_gain",
+    "Noise discount at sigma 1": "desiderata/noise_discount/sigma=1",
+    "Asymmetry index": "desiderata/asymmetry_index",
+}
+
+LIVE = {
+    "Probes done": "progress/done",
+    "Seconds left": "progress/seconds_left",
+    "Median self-gain so far": "running/self_gain_median",
+    "Asymmetry index so far": "running/asymmetry_index",
+}
 
 SELF_GAIN, LR, FAILURES = "matrix/median_self_gain", "matrix/lr", "matrix/failures"
-"""Quantities of a matrix, in the summary of its run."""
 
-HEAT_MAP = "figures/matrix"
-
-WHAT = ("config.model.name", "config.estimator.name", "config.estimator.optimizer")
-"""What runs are grouped by: model and estimator."""
-
-SYMMETRY = ("asymmetry_index", "reciprocity", "gauge_share")
-
-FIGURES = {
-    "Fig. 1D: digits, clean and noisy, on a CNN": "fig1_cnn",
-    "Fig. 2: transitivity": "fig2_transitivity",
-    "Fig. 3: chains of causes": "fig3_chain",
-    "Fig. 4: membership of sets": "fig4_belongs_to",
-    "Squares and rectangles": "squares",
-    "Unrelated sentences": "unrelated",
-}
-"""The paper's matrices, and the groups of runs, experiments, that show them."""
-
-PLATEAUS = ("lr_plateau", "lr_plateau_text")
-"""Groups of runs that differ in their learning rate."""
+HEAT_MAP, TABLE = "figures/matrix", "tables/scores"
 
 
-def primary_keys(keys: Iterable[str]) -> list[str]:
-    """Those keys of a summary that are primary scores, at any condition, in the order of a card.
-
-    >>> primary_keys(["desiderata/negation_leak/learned=statement", "desiderata/gini", "desiderata/reversal_gap/low"])
-    ['desiderata/negation_leak/learned=statement']
-    """
-    primary = [name for name, score in SCORES.items() if score.criterion]
-    found = {}
-    for key in keys:
-        kind, *path = key.split("/")
-        if kind == "desiderata" and path[0] in primary and path[-1] not in ("low", "high", "p"):
-            found[key] = primary.index(path[0])
-    return sorted(found, key=lambda key: (found[key], key))
-
-
-def sections(scores: Sequence[str]) -> list[workspaces.Section]:
-    """The sections of the workspace, from the top.
-
-    Args:
-        scores: keys of primary scores, see `primary_keys`.
-    """
+def sections() -> list[Any]:
+    """The workspace's sections, see the top of this file."""
+    learned = {f"{title} against self-gain": _against(SELF_GAIN, key) for title, key in DESIDERATA.items()}
+    steps = {f"{title} against learning rate": _against(LR, key, log_x=True) for title, key in OF_STEP_SIZE.items()}
+    live = {title: wr.LinePlot(x="Step", y=[key]) for title, key in LIVE.items()}
     return [
-        _section("Desiderata by model and estimator", [_bars(key) for key in scores], pinned=True),
-        _section("Desiderata against self-gain", [_points(SELF_GAIN, key, log_x=True) for key in scores]),
-        _section("Plateau of learning rates", [_points(LR, SELF_GAIN, log_x=True, log_y=True)]),
-        _section(
-            "Symmetry",
-            [
-                *(_bars(_score(name)) for name in SYMMETRY),
-                _points(SELF_GAIN, _score("asymmetry_index"), log_x=True, log_y=True),
-            ],
-        ),
-        _section("Matrices", [_gallery()]),
-        _section(
-            "Runs in progress",
-            [_curve(key) for key in ("progress/done", "progress/seconds_left", *(f"running/{one}" for one in RUNNING))],
-        ),
-        _section("Failures", [_bars(FAILURES), reports.RunComparer(diff_only="split")]),
+        _section("Desiderata", _bars(DESIDERATA), is_open=True),
+        _section("Score against self-gain", learned),
+        _section("Step size", steps),
+        _section("Symmetry", _bars(SYMMETRY)),
+        _section("Matrices", {"Heat maps": _gallery(HEAT_MAP), "Scores": wr.WeavePanelSummaryTable(table_name=TABLE)}),
+        _section("Running and failed", {**live, **_bars({"Failed probes": FAILURES}, aggregate="sum")}),
     ]
 
 
-def blocks(scores: Sequence[str], runset: Callable[[str, str, Sequence[str]], reports.Runset]) -> list[BlockTypes]:
-    """The report: the paper's figures, the desiderata, and what failed.
-
-    Args:
-        scores: keys of primary scores.
-        runset: name, filter and grouping to the runs of a part of the report.
-    """
-    parts: list[BlockTypes] = [
-        reports.TableOfContents(),
-        reports.H1("The paper's figures"),
-        reports.P("Rows are learned from (or prompted with), columns are read; red became more likely."),
-    ]
-    for title, group in FIGURES.items():
-        parts += [reports.H2(title), _grid([_gallery()], runset(group, f"Group = '{group}'", ()))]
-    of_texts = [group for group in FIGURES.values() if group != "fig1_cnn"]
-    texts = runset("texts", f"Group in {of_texts}", WHAT)
-    plateaus = runset("learning rates", f"Group in {list(PLATEAUS)}", ())
-    every, failed = runset("all runs", "", WHAT), runset("failed runs", "State in ['failed', 'crashed']", ())
-    return [
-        *parts,
-        reports.H2("Fig. 5A and 6: how unequally a row is spread"),
-        _grid([_bars(_score(name)) for name in ("gini", "hoyer")], texts),
-        reports.H2("Fig. 5B: symmetry"),
-        _grid([_bars(_score(name)) for name in (*SYMMETRY, "paper_symmetry_frobenius")], texts),
-        reports.H2("Section 3.4: the plateau of learning rates"),
-        _grid([_points(LR, SELF_GAIN, log_x=True, log_y=True)], plateaus),
-        reports.H1("Desiderata"),
-        _grid([_bars(key) for key in scores], every),
-        reports.H1("Failures"),
-        _grid([_bars(FAILURES)], failed),
-    ]
-
-
-def _score(name: str) -> str:
-    return f"desiderata/{name}"
-
-
-def _title(key: str) -> str:
-    """`noise discount, sigma=1`."""
-    _, name, *condition = key.split("/")
-    return ", ".join([name.replace("_", " "), *condition])
-
-
-def _section(name: str, panels: list[PanelTypes], *, pinned: bool = False) -> workspaces.Section:
-    return workspaces.Section(name=name, panels=panels, is_open=True, pinned=pinned)
-
-
-def _grid(panels: list[PanelTypes], runs: reports.Runset) -> reports.PanelGrid:
-    return reports.PanelGrid(panels=panels, runsets=[runs])
-
-
-def _bars(key: str) -> reports.BarPlot:
-    """A bar a group of runs, their mean and standard error."""
-    return reports.BarPlot(
-        title=_title(key), metrics=[reports.SummaryMetric(key)], groupby_aggfunc="mean", groupby_rangefunc="stderr"
+def save_workspace(entity: str, project: str, url: str | None) -> str:
+    """Save the workspace of a project, in place of the one at `url` where that is still there; its address."""
+    made = sections()
+    workspace = _opened(ws.Workspace, url) or ws.Workspace(entity=entity, project=project, name=NAME)
+    own = {section.name for section in made}
+    workspace.sections = made + [section for section in workspace.sections if section.name not in own]
+    workspace.runset_settings = ws.RunsetSettings(
+        filters=f"JobType = '{JOB_TYPE}'",
+        pinned_columns=["run:displayName", "run:state", f"config:{LEARNER}.value", f"summary:{SELF_GAIN}"],
     )
+    workspace.save()
+    return str(workspace.url)
 
 
-def _points(x: str, y: str, *, log_x: bool, log_y: bool = False) -> reports.ScatterPlot:
-    """A point a run."""
-    return reports.ScatterPlot(
-        title=f"{_title(y)} by {_title(x)}",
-        x=reports.SummaryMetric(x),
-        y=reports.SummaryMetric(y),
-        log_x=log_x,
-        log_y=log_y,
-    )
+def save_report(entity: str, project: str, url: str | None, *, figures: Sequence[str]) -> str:
+    """The same for the report, with these figures, by stem of their files."""
+    report = _opened(wr.Report, url) or wr.Report(entity=entity, project=project)
+    report.title = "Figures and desiderata"
+    report.description = "Written by `python -m experiments.dashboard`, which updates it."
+    report.width = "fluid"
+    report.blocks = [block for stem in figures for block in _figure(entity, project, stem)] + [
+        wr.H1(text="Desiderata by model and estimator"),
+        _grid(entity, project, JOB_TYPE, _bars(DESIDERATA)),
+    ]
+    report.save()
+    return str(report.url)
 
 
-def _curve(key: str) -> reports.LinePlot:
-    """How a number of runs in progress moves."""
-    return reports.LinePlot(title=_title(key), x="Step", y=[key])
+def _opened(kind: Any, url: str | None) -> Any:
+    """What is at an address; None where there is nothing any more."""
+    try:
+        return kind.from_url(url) if url else None
+    except (ValueError, TypeError):  # deleted by somebody; of a report the package then reads None
+        return None
 
 
-def _gallery() -> reports.MediaBrowser:
-    """The heat maps of all runs side by side."""
-    return reports.MediaBrowser(title="heat maps", media_keys=[HEAT_MAP], num_columns=3)
+def _section(name: str, panels: Mapping[str, Any], *, is_open: bool = False) -> Any:
+    return ws.Section(name=name, panels=_titled(panels), is_open=is_open)
+
+
+def _titled(panels: Mapping[str, Any]) -> list[Any]:
+    for title, panel in panels.items():
+        if hasattr(panel, "title"):
+            panel.title = title
+    return list(panels.values())
+
+
+def _bars(metrics: Mapping[str, str], *, aggregate: str = "mean") -> dict[str, Any]:
+    return {
+        title: wr.BarPlot(
+            metrics=[key], groupby=wr.Config(LEARNER), groupby_aggfunc=aggregate, groupby_rangefunc="minmax"
+        )
+        for title, key in metrics.items()
+    }
+
+
+def _against(x: str, y: str, *, log_x: bool = False) -> Any:
+    return wr.ScatterPlot(x=wr.SummaryMetric(x), y=wr.SummaryMetric(y), log_x=log_x)
+
+
+def _gallery(key: str) -> Any:
+    return wr.MediaBrowser(media_keys=[key], num_columns=3)
+
+
+def _figure(entity: str, project: str, stem: str) -> list[Any]:
+    panel = wr.MediaBrowser(media_keys=[f"figures/{stem}"], num_columns=1, layout=wr.Layout(w=24, h=16))
+    return [wr.H2(text=stem), _grid(entity, project, FIGURES_RUN, {stem: panel})]
+
+
+def _grid(entity: str, project: str, job_type: str, panels: Mapping[str, Any]) -> Any:
+    runs = wr.Runset(entity=entity, project=project, filters=f"JobType = '{job_type}'")
+    return wr.PanelGrid(runsets=[runs], panels=_titled(panels))

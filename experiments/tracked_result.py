@@ -52,9 +52,8 @@ def log_result(run: "Run", folder: Path, figures: Sequence[Path]) -> None:
     import wandb
 
     matrix, scores = InfluenceMatrix.load(folder), pd.read_parquet(folder / "scores.parquet")
-    for key, number in {**quantities(matrix), **_summary(scores)}.items():
-        if math.isfinite(number):
-            run.summary[key] = number
+    for key, number in numbers(matrix, scores).items():
+        run.summary[key] = number
 
     media: dict[str, Any] = {f"figures/{path.stem}": wandb.Image(str(path)) for path in figures}
     if len(scores) <= MAX_TABLE_ROWS:
@@ -75,6 +74,12 @@ def log_result(run: "Run", folder: Path, figures: Sequence[Path]) -> None:
         run.use_artifact(made)  # the scores come from it
         run.log_artifact(scores_artifact(run.id, folder)).wait()
     run.summary[DIGEST] = result_digest(folder)
+
+
+def numbers(matrix: InfluenceMatrix, scores: pd.DataFrame) -> dict[str, float]:
+    """What of a result is a finite number, by key of the summary: see `log_result`."""
+    found = {**quantities(matrix), **_summary(scores)}
+    return {key: number for key, number in found.items() if math.isfinite(number)}
 
 
 def result_digest(folder: Path) -> str:

@@ -22,12 +22,15 @@ from influence.matrix import InfluenceMatrix
 from influence.matrix_folder import read_header
 
 if TYPE_CHECKING:  # not at run time: `off` needs no wandb
-    from wandb import Run
+    from wandb import Api, Run
 
 JOB_TYPE = "influence"
 
 LEARNER = "learner"
 """Key of the config: model and estimator, such as "CNN, SGD"."""
+
+PATIENCE = 30
+"""Seconds within which a server should answer."""
 
 RUNNING_SHARE = 0.02
 """Of the time of a run, that running scores may take."""
@@ -128,7 +131,7 @@ def open_run(settings: TrackingConfig, folder: Path, *, mode: Any) -> "Run":
 
     from experiments.run_sets import RunSet  # which knows the schema, and that this module
 
-    set_environment(folder)
+    set_environment(outputs_of(folder))
     config, runs = RunFolder(folder).settings, RunSet((folder,))
     return wandb.init(
         project=settings.project,
@@ -151,9 +154,46 @@ def outputs_of(folder: Path) -> Path:
     return outputs.parent if outputs.name == "published" else outputs
 
 
-def set_environment(folder: Path) -> None:
+def connect(outputs: Path) -> "Api":
+    """The server's API for who is logged in.
+
+    Args:
+        outputs: in which the SDK keeps its files.
+
+    Raises:
+        ConnectionError: there is no key, or the server does not answer.
+    """
+    import wandb
+
+    set_environment(outputs)
+    if not has_key():
+        raise ConnectionError(
+            "expected a key of W&B, got none; nothing is lost: run `wandb login` or set WANDB_API_KEY, "
+            "then give the same command again"
+        )
+    with answering():
+        return wandb.Api(timeout=PATIENCE)
+
+
+def project_path(api: "Api", settings: TrackingConfig) -> str:
+    """`<entity>/<project>`, the key's own entity where none is set."""
+    return f"{settings.entity or api.default_entity}/{settings.project}"
+
+
+@contextmanager
+def answering() -> Iterator[None]:
+    """Turn whatever the SDK raises into a ConnectionError of one sentence."""
+    try:
+        yield
+    except Exception as error:
+        raise ConnectionError(
+            f"expected W&B to answer, got: {reason(error)}; nothing is lost: give the same command again"
+        ) from error
+
+
+def set_environment(outputs: Path) -> None:
     """Keep the SDK quiet, its files in `<outputs>/wandb`, and its patience short, unless the user says otherwise."""
-    wandb_folder = outputs_of(folder) / "wandb"
+    wandb_folder = outputs / "wandb"
     # WANDB_CONFIG_DIR stays: the user's login and the address of their server are read from there, nothing is written.
     defaults = {
         "WANDB_DATA_DIR": str(wandb_folder / "data"),
@@ -187,7 +227,7 @@ def reason(error: BaseException) -> str:
 def _start(settings: TrackingConfig, folder: Path) -> "Run | None":
     import wandb
 
-    set_environment(folder)
+    set_environment(outputs_of(folder))
     known = False
     if settings.mode is not Mode.offline:
         with _forgiving("log in"):

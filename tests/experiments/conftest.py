@@ -11,6 +11,7 @@ import wandb
 
 from experiments.run_folder import RunFolder
 from tests.experiments.commands import QUIET, execute
+from tests.experiments.wandb_server import WandbServer
 
 
 @pytest.fixture(scope="session")
@@ -35,4 +36,17 @@ def home(tmp_path: Path) -> Iterator[Path]:
     environment |= {"HOME": str(home), "WANDB_ERROR_REPORTING": "false", "NO_PROXY": "127.0.0.1"}
     with mock.patch.dict(os.environ, environment, clear=True):
         yield home
+        wandb.teardown()
+
+
+@pytest.fixture
+def server(home: Path) -> Iterator[WandbServer]:
+    """One that is logged in to, with little patience for it."""
+    with WandbServer() as server:
+        os.environ |= server.environment | {
+            "WANDB__GRAPHQL_RETRY_MAX": "1",
+            "WANDB__FILE_TRANSFER_RETRY_MAX": "1",
+            "WANDB_FINISH_TIMEOUT": "1",
+        }
+        yield server
         wandb.teardown()

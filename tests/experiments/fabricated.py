@@ -7,8 +7,15 @@ from typing import Any
 import numpy as np
 from omegaconf import OmegaConf
 
+from experiments.score import save_scores
+from influence.desiderata.scoring import score
+from influence.files import write_json
 from influence.matrix import InfluenceMatrix
 from tests.influence.desiderata.matrices import images, language, matrix_of
+
+SCORED = ["self_gain_median", "asymmetry_index", "noise_discount"]
+
+PICTURE = Path(__file__).parents[2] / "outputs" / "published" / "figures" / "fig5b.png"
 
 GEMMA = {"name": "Gemma", "source": "gemma", "dtype": "float32"}
 
@@ -56,3 +63,13 @@ def text_run(
         model=GEMMA,
         estimator=estimator or {"name": "finetune", "optimizer": "sgd", "statements": "together"},
     )
+
+
+def finished(folder: Path, seed: int) -> Path:
+    """A run of images, measured, scored and drawn."""
+    image_run(folder, seed=seed)
+    save_scores(folder, score([InfluenceMatrix.load(folder)], SCORED, seed=0))
+    (folder / "figures").mkdir()
+    (folder / "figures" / "matrix.png").write_bytes(PICTURE.read_bytes())
+    write_json(folder / "run.json", {"status": "done"})
+    return folder

@@ -1,134 +1,119 @@
-"""Workspace and report of a project, saved by the real SDK to a server on the loopback interface."""
+"""The dashboard saved to a server on the loopback interface by wandb-workspaces, and what it says there."""
 
 import json
 import os
-import re
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import wandb
+import wandb_workspaces.workspaces as ws
 
-from experiments import dashboard, mirror
-from experiments.panels import FIGURES, PLATEAUS, primary_keys
-from experiments.score import save_scores
-from experiments.tracked_result import RUNNING, quantities
-from influence.desiderata.registry import SCORES
-from influence.desiderata.scoring import score
-from influence.files import read_json, write_json
-from influence.matrix import InfluenceMatrix
-from tests.experiments.fabricated import image_run
+from experiments import dashboard, mirror, tracking
+from influence.files import read_json
+from tests.experiments.fabricated import PICTURE, finished
 from tests.experiments.wandb_server import WandbServer
-
-CONF = Path(__file__).parents[2] / "conf"
-PICTURE = Path(__file__).parents[2] / "outputs" / "published" / "figures" / "fig5b.png"
-PROJECT = ("--project", "eif")
-SELECTIVITY = ["selectivity", "selectivity_per_headroom"]
 
 
 @pytest.fixture
-def server(home: Path) -> Iterator[WandbServer]:
-    """One that is logged in to, with little patience for it."""
-    with WandbServer() as server:
-        os.environ |= server.environment | {"WANDB__GRAPHQL_RETRY_MAX": "1", "WANDB_FINISH_TIMEOUT": "1"}
-        yield server
-        wandb.teardown()
-
-
-def copied(outputs: Path, seed: int, scores: list[str]) -> Path:
-    """A finished run in the project."""
-    folder = image_run(outputs / "digits" / f"run{seed}", seed=seed)
-    save_scores(folder, score([InfluenceMatrix.load(folder)], scores, seed=0))
-    (folder / "figures").mkdir()
-    (folder / "figures" / "matrix.png").write_bytes(PICTURE.read_bytes())
-    write_json(folder / "run.json", {"status": "done"})
-    mirror.main([str(folder), *PROJECT])
-    return folder
-
-
-def build(outputs: Path) -> None:
-    dashboard.main([*PROJECT, "--outputs", str(outputs)])
-
-
-def specs(server: WandbServer) -> dict[str, str]:
-    """What was saved last, by kind of view."""
-    return {view["type"]: view["spec"] for view in server.views.values()}
-
-
-def keys(spec: str) -> set[str]:
-    """Keys of summary, history and media that panels show."""
-    found = set(re.findall(r'"summary(?::|_metrics\.)([^"]+)"', spec))
-    for names in re.findall(r'"(?:mediaKeys|metrics)":(\[[^]]*\])', spec):
-        found |= {name for name in json.loads(names) if not name.startswith("summary_metrics.")}
-    return found
-
-
-def test_a_second_call_brings_the_same_views_up_to_date(server, tmp_path, capsys):
+def outputs(server: WandbServer, tmp_path: Path) -> Path:
+    """Outputs of which a run has been mirrored, with a figure."""
     outputs = tmp_path / "outputs"
-    copied(outputs, 0, ["noise_discount"])
-    build(outputs)
-    first = specs(server)
-    assert "desiderata/noise_discount/sigma=1" in keys(first["project-view"])
-    copied(outputs, 1, ["noise_discount", *SELECTIVITY])
-    build(outputs)
-    assert sorted(view["type"] for view in server.views.values()) == ["project-view", "runs"]
-    for kind, spec in specs(server).items():
-        assert keys(spec) - keys(first[kind]) == {f"desiderata/{name}/sigma=1" for name in SELECTIVITY}
-    told = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith(("workspace", "report"))]
-    assert told[:2] == told[2:]
-    (kept,) = read_json(outputs / "wandb" / "dashboards.json").values()
-    assert [[kind, url] for kind, url in kept.items()] == told[:2]
+    mirror.main([str(finished(outputs / "digits" / "run0", 0)), "--project", "eif"])
+    (outputs / "pictures").mkdir()
+    (outputs / "pictures" / "fig1d.png").write_bytes(PICTURE.read_bytes())
+    return outputs
 
 
-def test_a_view_that_was_deleted_is_made_anew(server, tmp_path, capsys):
-    outputs = tmp_path / "outputs"
-    copied(outputs, 0, ["noise_discount"])
+def build(outputs: Path, project: str = "eif") -> None:
+    options = {"entity": "team", "project": project, "outputs": outputs, "figures": outputs / "pictures"}
+    dashboard.main([text for name, value in options.items() for text in (f"--{name}", str(value))])
+
+
+def views(server: WandbServer) -> dict[str, dict[str, Any]]:
+    return {view["type"]: json.loads(view["spec"]) for view in server.views.values()}
+
+
+def test_the_same_command_updates_one_workspace_and_one_report(server, outputs, capsys):
+    build(outputs)
+    urls = capsys.readouterr().out.split()
+    assert [len(server.views), server.saved] == [2, 2]
+    wandb.teardown()
+    build(outputs)
+    assert capsys.readouterr().out.split() == urls
+    assert [len(server.views), server.saved] == [2, 4]
+    assert read_json(outputs / "wandb" / "dashboards.json") == {
+        f"{server.url}/team/eif": {"workspace": urls[0], "report": urls[1]}
+    }
+    assert len(server.runs["paper-figures"].history) == 1
+    assert PICTURE.read_bytes() in server.uploads.values()
+    assert server.unknown == []
+
+
+def test_the_workspace_has_its_sections_and_keeps_those_of_the_team(server, outputs, capsys):
+    build(outputs)
+    workspace = ws.Workspace.from_url(capsys.readouterr().out.split()[0])
+    ours = [section.name for section in workspace.sections]
+    assert ours == [
+        "Desiderata",
+        "Score against self-gain",
+        "Step size",
+        "Symmetry",
+        "Matrices",
+        "Running and failed",
+    ]
+    workspace.sections = [*workspace.sections[1:], ws.Section(name="Ada's")]
+    workspace.save()
+    build(outputs)
+    workspace = ws.Workspace.from_url(capsys.readouterr().out.split()[-2])
+    assert [section.name for section in workspace.sections] == [*ours, "Ada's"]
+    assert len(server.views) == 2
+
+
+def test_one_that_somebody_has_deleted_is_built_anew(server, outputs):
     build(outputs)
     server.views.clear()
     build(outputs)
     assert sorted(view["type"] for view in server.views.values()) == ["project-view", "runs"]
-    assert capsys.readouterr().out.count("is gone") == 2
 
 
-def test_panels_show_what_runs_log(server, tmp_path):
-    """Every key of a panel is one that `experiments.tracked_result` writes."""
-    outputs = tmp_path / "outputs"
-    folder = copied(outputs, 0, ["noise_discount", "asymmetry_index"])
+def test_the_report_shows_the_figures_of_their_run_and_the_desiderata_of_the_others(server, outputs):
     build(outputs)
-    logged = {*quantities(InfluenceMatrix.load(folder)), *server.runs["run0"].summary}
-    logged |= {f"desiderata/{name}" for name in SCORES} | {f"running/{name}" for name in RUNNING}
-    logged |= {"progress/done", "progress/seconds_left"}
-    assert "figures/matrix" in logged
-    for spec in specs(server).values():
-        assert keys(spec) <= logged
-        assert {"matrix/median_self_gain", "matrix/lr", "matrix/failures", "figures/matrix"} <= keys(spec)
-    groups = {path.stem for kind in ("experiment", "sweep") for path in (CONF / kind).glob("*.yaml")}
-    assert {*FIGURES.values(), *PLATEAUS} <= groups
+    grids = [block["metadata"] for block in views(server)["runs"]["blocks"] if block["type"] == "panel-grid"]
+    shown = [
+        (
+            json.dumps(grid["runSets"][0]["filters"]).count(job_type),
+            [panel["viewType"] for panel in grid["panelBankSectionConfig"]["panels"]],
+        )
+        for grid, job_type in zip(grids, ["paper-figures", "influence"], strict=True)
+    ]
+    assert shown == [(1, ["Media Browser"]), (1, ["Bar Chart"] * 10)]
+    (keys,) = [panel["config"]["mediaKeys"] for panel in grids[0]["panelBankSectionConfig"]["panels"]]
+    assert set(keys) <= server.runs["paper-figures"].history[0].keys()
 
 
-def test_primary_scores_stand_in_the_order_of_a_card():
-    found = ["desiderata/negation_leak/learned=negation", "desiderata/semantic_slope", "desiderata/semantic_slope/low"]
-    assert primary_keys([*found, "desiderata/gini", "matrix/lr", "_step", "desiderata/x/p"]) == [found[1], found[0]]
-
-
-def test_a_project_without_results_is_named(server, tmp_path):
-    sentence = (
-        r"dashboard: expected finished runs in the project 'eif', got none with scores; copy some there: .*mirror"
+def test_a_project_that_is_not_there_is_one_sentence(server, outputs):
+    with pytest.raises(SystemExit) as ended:
+        build(outputs, "other")
+    assert ended.value.code == (
+        "dashboard: expected the project team/other at W&B, got eif; "
+        "mirror runs into it first: `python -m experiments.mirror outputs/<name> --project other`"
     )
-    with pytest.raises(SystemExit, match=sentence):
-        build(tmp_path / "outputs")
     assert server.views == {}
 
 
-def test_without_a_key_nothing_is_built(home, tmp_path):
-    with pytest.raises(SystemExit, match="dashboard: expected a key of W&B, got none"):
-        build(tmp_path / "outputs")
+def test_no_key_is_one_sentence(home, tmp_path):
+    with pytest.raises(SystemExit, match=r"^dashboard: expected a key of W&B, got none; "):
+        build(tmp_path)
 
 
-def test_a_server_that_refuses_a_view_is_told(server, tmp_path, monkeypatch):
-    outputs = tmp_path / "outputs"
-    copied(outputs, 0, ["noise_discount"])
-    monkeypatch.setattr(server, "_of_views", lambda operation, sent: None)
-    with pytest.raises(SystemExit, match=r"dashboard: expected W&B to take the dashboards of team/eif, got: .*again"):
-        build(outputs)
-    assert not (outputs / "wandb" / "dashboards.json").exists()
+def test_a_server_that_is_down_is_one_sentence(home, tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(tracking, "PATIENCE", 1)
+    with WandbServer() as server:
+        pass  # its port is free again, and refuses connections
+    os.environ |= server.environment
+    with pytest.raises(
+        SystemExit, match=r"^dashboard: expected W&B to answer, got: [^\n]*; nothing is lost: give [^\n]*$"
+    ):
+        build(tmp_path)
+    assert capfd.readouterr() == ("", "")

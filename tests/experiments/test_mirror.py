@@ -3,7 +3,6 @@
 import filecmp
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,43 +10,18 @@ import pandas as pd
 import pytest
 import wandb
 
-from experiments import figures, mirror
+from experiments import figures, mirror, tracking
 from experiments.score import save_scores
 from experiments.tracked_result import result_digest
 from experiments.tracking import Mode, TrackingConfig, track
 from influence.desiderata.scoring import score
 from influence.files import write_json
 from influence.matrix import InfluenceMatrix
-from tests.experiments.fabricated import image_run
+from tests.experiments.fabricated import finished
 from tests.experiments.wandb_reader import read_summary
 from tests.experiments.wandb_server import WandbServer
 
 PROJECT = ("--project", "eif")
-SCORED = ["self_gain_median", "asymmetry_index", "noise_discount"]
-PICTURE = Path(__file__).parents[2] / "outputs" / "published" / "figures" / "fig5b.png"
-
-
-@pytest.fixture
-def server(home: Path) -> Iterator[WandbServer]:
-    """One that is logged in to, with little patience for it."""
-    with WandbServer() as server:
-        os.environ |= server.environment | {
-            "WANDB__GRAPHQL_RETRY_MAX": "1",
-            "WANDB__FILE_TRANSFER_RETRY_MAX": "1",
-            "WANDB_FINISH_TIMEOUT": "1",
-        }
-        yield server
-        wandb.teardown()
-
-
-def finished(folder: Path, seed: int) -> Path:
-    """A run of images, measured, scored and drawn."""
-    image_run(folder, seed=seed)
-    save_scores(folder, score([InfluenceMatrix.load(folder)], SCORED, seed=0))
-    (folder / "figures").mkdir()
-    (folder / "figures" / "matrix.png").write_bytes(PICTURE.read_bytes())
-    write_json(folder / "run.json", {"status": "done"})
-    return folder
 
 
 def several(outputs: Path, count: int) -> list[Path]:
@@ -96,7 +70,7 @@ def test_twenty_runs_are_twenty_once_and_one_more_seed_adds_one(server, tmp_path
 def test_scores_made_again_are_copied_to_the_same_run(server, tmp_path):
     (folder,) = several(tmp_path / "outputs", 1)
     mirror.main([str(folder), *PROJECT])
-    save_scores(folder, score([InfluenceMatrix.load(folder)], SCORED[:2], seed=0))
+    save_scores(folder, score([InfluenceMatrix.load(folder)], ["asymmetry_index"], seed=0))
     mirror.main([str(folder), *PROJECT])
     (run,) = server.runs.values()
     assert run.summary["result/sha256"] == result_digest(folder)
@@ -159,12 +133,14 @@ def test_no_key_is_one_sentence(home, tmp_path):
 
 
 def test_a_server_that_is_down_is_one_sentence(home, tmp_path, monkeypatch, capfd):
-    monkeypatch.setattr(mirror, "PATIENCE", 1)
+    monkeypatch.setattr(tracking, "PATIENCE", 1)
     several(tmp_path / "outputs", 1)
     with WandbServer() as server:
         pass  # its port is free again, and refuses connections
     os.environ |= server.environment
-    with pytest.raises(SystemExit, match=r"^mirror: expected W&B to answer, got: .*; nothing is lost: the runs wait"):
+    with pytest.raises(
+        SystemExit, match=r"^mirror: expected W&B to answer, got: .*; nothing is lost: give the same command"
+    ):
         mirror.main([str(tmp_path / "outputs"), *PROJECT])
     assert capfd.readouterr() == ("", "")
 

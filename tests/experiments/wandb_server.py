@@ -54,6 +54,7 @@ class WandbServer:
         uploads: bytes by path: `run/<id>/...`, `artifact/<id>/...` and manifests.
         unknown: what was asked and is not known here.
         changes: how often it was asked to change something.
+        saved: how often it was asked to save a view.
         lost: while it is set, connections are dropped without an answer.
         lost_at: name of an operation with which the connection is lost; "" for none.
     """
@@ -64,7 +65,7 @@ class WandbServer:
         self.views: dict[str, dict[str, Any]] = {}
         self.uploads: dict[str, bytes] = {}
         self.unknown: list[str] = []
-        self.changes = 0
+        self.changes = self.saved = 0
         self.lost = False
         self.lost_at = ""
         self.lock = RLock()
@@ -213,10 +214,11 @@ class WandbServer:
                 id = sent.get("id") or b64encode(f"View:{len(self.views)}".encode()).decode()
                 inserted = id not in self.views
                 self.views[id] = sent
-                return {"upsertView": {"view": self._view(id), "inserted": inserted}}
+                self.saved += 1
+                view = self._view(id)
+                return {"upsertView": {"view": view, "inserted": inserted}}
             case "SpecificReport":
-                id = sent["reportId"]
-                return {"view": self._view(id) if id in self.views else None}
+                return {"view": self._view(sent["reportId"]) if sent["reportId"] in self.views else None}
             case "View":
                 found = [
                     {"node": {"id": id, "displayName": view["displayName"], "spec": view["spec"]}}
@@ -230,7 +232,7 @@ class WandbServer:
         sent = self.views[id]
         view = {key: sent.get(key) for key in ("name", "displayName", "type", "description", "spec")}
         project = {"id": "project", "name": sent["projectName"], "entityName": sent["entityName"]}
-        return {**view, "id": id, "project": project, "updatedAt": TIME, "createdAt": TIME}
+        return view | {"id": id, "project": project, "updatedAt": TIME, "createdAt": TIME}
 
     def stream(self, id: str, sent: dict[str, Any]) -> None:
         """Take in a part of a run's stream of history and summary."""
@@ -273,7 +275,7 @@ class WandbServer:
         counts = {"historyLineCount": len(run.history), "eventsLineCount": 0, "logLineCount": 0}
         tails = {"historyTail": json.dumps([json.dumps(row) for row in run.history[-1:]]), "eventsTail": "[]"}
         state = {"summaryMetrics": json.dumps(run.summary), "config": json.dumps(run.config), "wandbConfig": '{"t": 1}'}
-        names = {"id": run.id, "name": run.id, "displayName": run.sent["displayName"], "tags": run.sent["tags"]}
+        names = {"id": run.id, "name": run.id, "displayName": run.sent["displayName"], "tags": run.sent.get("tags", [])}
         return {**counts, **tails, **state, **names, "createdAt": TIME, "projectId": 1}
 
     def _described(self, run: Run) -> dict[str, Any]:
