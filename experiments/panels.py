@@ -27,15 +27,21 @@ DESIDERATA = {
     "Memorisation: self-gain is largest": "desiderata/self_gain_is_largest",
     "Symmetry: asymmetry index": "desiderata/asymmetry_index",
     "Class block": "desiderata/class_block",
+    "Semantic slope": "desiderata/semantic_slope",
     "Noise discount at sigma 1": "desiderata/noise_discount/sigma=1",
     "Selectivity at sigma 1": "desiderata/selectivity/sigma=1",
+    "Selectivity per headroom at sigma 1": "desiderata/selectivity_per_headroom/sigma=1",
+    "Transitivity beyond a quarter of link 1": "desiderata/transitivity_margin/link=1",
+    "Transitivity beyond a quarter of link 2": "desiderata/transitivity_margin/link=2",
+    "Reversal gap": "desiderata/reversal_gap",
     "Premise gate, first premise": "desiderata/premise_gate/premise=1",
     "Paraphrase transfer": "desiderata/paraphrase_transfer",
     "Negation leak": "desiderata/negation_leak/learned=statement",
     "Logical consistency": "desiderata/logical_consistency",
     "Influence on the unrelated": "desiderata/unrelated_influence",
+    "Related above unrelated (AUC)": "desiderata/relatedness_auc",
 }
-"""Scores of the card by title."""
+"""Scores by title: all that are judged, and some that explain them."""
 
 SYMMETRY = {
     "Asymmetry index": "desiderata/asymmetry_index",

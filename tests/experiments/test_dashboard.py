@@ -9,7 +9,7 @@ import pytest
 import wandb
 import wandb_workspaces.workspaces as ws
 
-from experiments import dashboard, mirror, tracking
+from experiments import dashboard, mirror, panels, tracking
 from influence.files import read_json
 from tests.experiments.fabricated import PICTURE, finished
 from tests.experiments.wandb_server import WandbServer
@@ -87,7 +87,7 @@ def test_the_report_shows_the_figures_of_their_run_and_the_desiderata_of_the_oth
         )
         for grid, job_type in zip(grids, ["paper-figures", "influence"], strict=True)
     ]
-    assert shown == [(1, ["Media Browser"]), (1, ["Bar Chart"] * 10)]
+    assert shown == [(1, ["Media Browser"]), (1, ["Bar Chart"] * len(panels.DESIDERATA))]
     (keys,) = [panel["config"]["mediaKeys"] for panel in grids[0]["panelBankSectionConfig"]["panels"]]
     assert set(keys) <= server.runs["paper-figures"].history[0].keys()
 

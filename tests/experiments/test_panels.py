@@ -9,6 +9,8 @@ from experiments.published import PUBLISHED
 from experiments.run_folder import find_runs
 from experiments.tracked_result import numbers
 from experiments.tracking import Mode, TrackingConfig, track
+from influence.desiderata.registry import SCORES
+from influence.desiderata.spec import unconditional
 from influence.matrix import InfluenceMatrix
 from tests.experiments.fabricated import finished
 from tests.experiments.wandb_reader import read_records, read_summary
@@ -18,11 +20,17 @@ def test_panels_of_results_show_numbers_that_published_runs_have():
     shown = {panels.SELF_GAIN, panels.LR, panels.FAILURES}
     for group in (panels.DESIDERATA, panels.SYMMETRY, panels.OF_STEP_SIZE):
         shown |= set(group.values())
-    told: set[str] = set()
+    # Frozen runs that are scored over seeds have no scores of their own.
+    told = {f"desiderata/{name}" for name, score in SCORES.items() if score.conditions is unconditional}
     for folder in find_runs([PUBLISHED]):
         if (folder / "scores.parquet").exists() and not shown <= told:
             told |= numbers(InfluenceMatrix.load(folder), pd.read_parquet(folder / "scores.parquet")).keys()
     assert shown - told == set()
+
+
+def test_every_score_that_is_judged_has_a_panel():
+    shown = {key.split("/")[1] for key in panels.DESIDERATA.values()}
+    assert {name for name, score in SCORES.items() if score.criterion} <= shown
 
 
 def test_panels_of_progress_and_media_show_what_a_live_run_logs(home, tmp_path: Path):
