@@ -41,5 +41,5 @@ def test_a_search_finds_the_best_of_its_trials_and_is_resumed_by_being_made_agai
     again = start(*SEARCH, *FEW, f"outputs={tmp_path}")
     printed = again.communicate()[0]
     assert again.returncode == 0, printed
-    assert printed.count("Already measured.") == 3
+    assert printed.count("Already measured: ") == 3
     assert written(tmp_path / "most_selective" / runs[0].name) == before

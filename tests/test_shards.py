@@ -162,7 +162,7 @@ def test_of_two_processes_on_one_run_one_works_and_the_other_waits(tmp_path):
     assert "Measuring:" not in printed[1]
     assert [line for line in printed[1].splitlines() if line][:2] == [
         f"Another process is at {run}; waiting for it to end.",
-        "Already measured.",
+        f"Already measured: {run}",
     ]
     InfluenceMatrix.load(run).to_frame()  # every block is whole
 
@@ -177,3 +177,25 @@ def test_two_shards_at_once_search_the_step_size_once(tmp_path):
     (run,) = find_runs([tmp_path])
     assert RunFolder(run).is_done
     assert read_json(run / "matrix.json")["estimator"]["step_size"]["num_probes"] == 80
+
+
+def test_a_shard_says_what_is_left_to_it_and_one_without_blocks_how_to_get_some(tmp_path, monkeypatch, caplog):
+    def told(*settings: str) -> list[str]:
+        caplog.clear()
+        with caplog.at_level("INFO"):
+            main(monkeypatch, tmp_path, *SHARDED, *settings)
+        return [message for message in caplog.messages if "probes" in message]
+
+    assert told("shard.index=1", "shard.count=3")[0].startswith(
+        "10 probes x 10 targets, 4 of these probes left to this process: about 00:0"
+    )
+    assert told("shard.index=5", "shard.count=6") == [
+        "Shard 5 of 6 has nothing to do: the 10 probes are 5 blocks; engine.block_size makes smaller ones."
+    ]
+    assert told()[0].startswith("10 probes x 10 targets, 6 of these probes left to this process: about 00:0")
+
+
+def test_shards_that_are_looked_up_show_the_scores_once(tmp_path, monkeypatch, capsys, whole):
+    shutil.copytree(whole.path.parents[1], tmp_path, dirs_exist_ok=True)
+    main(monkeypatch, tmp_path, "-m", *SHARDED, "shard.count=5", "shard.index=range(5)")
+    assert capsys.readouterr().out.count("asymmetry_index") == 1

@@ -73,7 +73,7 @@ def test_a_finished_run_is_looked_up_without_torch(smoke_copy):
     again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=15)
     assert (again.returncode, again.stderr) == (0, "")
     lines = again.stdout.splitlines()
-    assert lines[0] == "Already measured."
+    assert lines[0] == f"Already measured: {smoke_copy.path}"
     assert lines[1].startswith("score ")
     assert lines[-1] == "imported:"
     assert lines[-2].endswith("figures/matrix.png")
@@ -190,8 +190,11 @@ def test_a_sweep_goes_on_past_a_failing_job_and_skips_what_is_finished(tmp_path,
         main(monkeypatch, tmp_path, *jobs, "estimator.lr=-1,0.01,0.02")
     assert caught.value.code == 1
     assert "Error: expected lr to be a finite number of at least 0, got -1.0" in caplog.messages
-    assert "Traceback" not in capsys.readouterr().err
-    assert caplog.messages.count("Already measured.") == 1
+    told = capsys.readouterr().err
+    assert "A job of the sweep failed: expected lr to be a finite number of at least 0, got -1.0\n" in told
+    assert f"python -m experiments.status {folders[0].path.parent} tells of all." in told
+    assert "Traceback" not in told
+    assert caplog.messages.count(f"Already measured: {folders[0].path}") == 1
     assert [run.is_done for run in folders] == [True, True, True]
     assert written(folders[0].path) == before
 

@@ -54,10 +54,16 @@ def test_a_sweep_writes_its_plan_and_later_ones_add_to_it(tmp_path, monkeypatch)
         for lr in ("0.01", "0.02", "0.04")
     ]
     assert list(plan) == hashes
-    assert [planned.get("shards") for planned in plan.values()] == [None, 2, 2]
     for planned, lr in zip(plan.values(), ("0.01", "0.02", "0.04"), strict=True):
         assert f"estimator.lr={lr}" in planned["overrides"]
         assert not [override for override in planned["overrides"] if override.startswith("shard.")]
+
+
+def test_a_sweep_that_cannot_be_composed_is_refused_by_one_sentence(tmp_path, monkeypatch, capsys):
+    with pytest.raises(SystemExit):
+        main(monkeypatch, tmp_path, "-m", *FEW, "estimator.typo=1,2")  # a warning would fail the test
+    assert capsys.readouterr().err.startswith("Could not override 'estimator.typo'.")
+    assert not list(tmp_path.rglob("plan.json"))
 
 
 def test_a_single_run_has_no_plan(tmp_path, monkeypatch):
@@ -161,11 +167,35 @@ def test_a_run_in_shards_is_what_they_are(tmp_path, shards, merge, state):
     assert list(found.shards) == ["0-of-2", "1-of-2"]
 
 
-def test_a_folder_without_a_sweep_is_named(tmp_path):
-    with pytest.raises(SystemExit) as caught:
+def test_a_run_whose_blocks_are_all_there_is_scoring(tmp_path, capsys):
+    run = run_at(tmp_path / "busy", blocks=10, of=10, status="running")
+    with run.alone():
         status.main([str(tmp_path)])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split() == ["busy", "running", "10", "of", "10", "scoring"]
+    assert lines[-1] == "1 running; time left unknown."
+
+
+def test_a_long_reason_is_cut_in_the_table_and_whole_for_a_program(tmp_path, capsys):
+    error = f"ValueError: expected one of {' '.join(['score'] * 100)}"
+    run_at(tmp_path / "abc", status="failed", error=error, seconds=1.0)
+    status.main([str(tmp_path)])
+    line = capsys.readouterr().out.splitlines()[1]
+    assert line.endswith("score ...")
+    assert len(line) < 200
+    status.main([str(tmp_path), "--json"])
+    assert json.loads(capsys.readouterr().out)["runs"][0]["why"] == error
+
+
+@pytest.mark.parametrize("below", [".", "sweep/abc"])  # the folder of all sweeps, and a run
+def test_a_folder_that_is_no_sweep_is_named(tmp_path, below):
+    run_at(tmp_path / "sweep" / "abc", status="done", blocks=1, of=1)
+    run_at(tmp_path / "sweep" / "abc" / "shards" / "0-of-2", status="done")
+    folder = tmp_path / below
+    with pytest.raises(SystemExit) as caught:
+        status.main([str(folder)])
     assert caught.value.code == (
-        f"status: expected plan.json or run folders in {tmp_path}, got none; give outputs/<name> of a sweep"
+        f"status: expected plan.json or run folders in {folder}, got none; give outputs/<name> of a sweep"
     )
 
 
@@ -184,8 +214,8 @@ def test_a_sweep_is_one_table_of_what_differs_and_its_scores(tmp_path, capsys):
     collect.main([str(tmp_path)])
     path = tmp_path / "results.parquet"
     assert capsys.readouterr().out.splitlines() == [
-        f"{path}: 4 rows x 6 columns, of 2 runs",
-        f"1 unfinished runs are left out; see python -m experiments.status {tmp_path}",
+        f"{path}: 4 rows x 6 columns, of 2 of 3 runs",
+        f"The others have not finished: python -m experiments.status {tmp_path}",
     ]
     table = pd.read_parquet(path)
     assert list(table) == ["run", "estimator.lr", "estimator.lora", "score", "condition", "value"]
@@ -194,6 +224,20 @@ def test_a_sweep_is_one_table_of_what_differs_and_its_scores(tmp_path, capsys):
     assert table["estimator.lr"].iloc[0] == 0.1
     assert table["estimator.lr"].isna().tolist() == [False, False, True, True]
     assert table["value"].tolist() == [1, -1, 2, -2]
+
+
+def test_sweeps_collected_together_are_told_apart_by_their_name(tmp_path):
+    """The same settings under two names have one hash."""
+    for number, name in enumerate(("one", "other")):
+        finished(tmp_path / name / "abc", float(number), name=name)
+    collect.main([str(tmp_path)])
+    table = pd.read_parquet(tmp_path / "results.parquet")
+    assert table[["run", "name", "value"]].to_numpy().tolist() == [
+        ["abc", "one", 0.0],
+        ["abc", "one", 0.0],
+        ["abc", "other", 1.0],
+        ["abc", "other", -1.0],
+    ]
 
 
 def test_a_sweep_without_a_finished_run_is_refused(tmp_path):
