@@ -1,8 +1,8 @@
 """Figures and tables from saved runs alone: `python -m experiments.figures`.
 
 With folders it draws their runs again. Without, it rebuilds those figures and tables of the paper and of the README
-that are not up to date, from `outputs/published/` or from the runs in another folder of the same form, and writes what
-they were made of into `figures/manifest.json` beside them.
+that are not up to date, from `outputs/published/` or from the runs in another folder of the same form, where some may
+be missing, and writes what they were made of into `figures/manifest.json` beside them.
 """
 
 import argparse
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if options.folders:
             drawn = [path for folder in find_runs(options.folders) for path in draw_run(folder)]
         else:
-            drawn = rebuild(PRODUCTS, options.runs, force=options.force)
+            drawn = rebuild(PRODUCTS, options.runs, force=options.force, partial=options.runs != PUBLISHED)
             if options.runs == PUBLISHED:
                 write_readme(REPOSITORY / "README.md", stored_tables(PUBLISHED))
     except (FileNotFoundError, ValueError) as error:

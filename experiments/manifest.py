@@ -6,6 +6,7 @@ for make; times of files do not count, since a clone has none.
 """
 
 import hashlib
+import logging
 import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from typing import Any
 
 from experiments.schema import REPOSITORY
 from influence.files import read_json, sha256, write_json
+
+_log = logging.getLogger(__name__)
 
 MANIFEST = "figures/manifest.json"
 
@@ -43,16 +46,20 @@ class Product:
         return {name: digest for name, digest in results.items() if not self.reads or name.split("/")[0] in self.reads}
 
 
-def rebuild(products: Iterable[Product], folder: Path, *, force: bool = False) -> list[Path]:
+def rebuild(products: Iterable[Product], folder: Path, *, force: bool = False, partial: bool = False) -> list[Path]:
     """Make the products of a folder of runs that are not up to date, and write the manifest.
 
     Args:
         products: all that there are.
         folder: of the runs, such as `outputs/published`.
         force: make every one.
+        partial: leave out, with a warning, what is made of runs that are not there.
 
     Returns:
         The files that were made.
+
+    Raises:
+        FileNotFoundError: runs are not there, and `partial` is not set.
     """
     path = folder / MANIFEST
     old: dict[str, Any] = read_json(path) if path.exists() else {}
@@ -65,7 +72,13 @@ def rebuild(products: Iterable[Product], folder: Path, *, force: bool = False) -
         if not force and earlier and same_inputs and earlier["files"] == _present(folder, earlier["files"]):
             made[product.name] = earlier
             continue
-        files = product.make(folder)
+        try:
+            files = product.make(folder)
+        except FileNotFoundError as error:
+            if not partial:
+                raise
+            _log.warning("%s is left out: %s", product.name, error)
+            continue
         written += files
         names = sorted(str(file.relative_to(folder)) for file in files)
         made[product.name] = {"reads": list(product.reads), "files": _present(folder, names)}

@@ -46,7 +46,7 @@ def server(home: Path) -> Iterator[WandbServer]:
         os.environ |= server.environment | {
             "WANDB__GRAPHQL_RETRY_MAX": "1",
             "WANDB__FILE_TRANSFER_RETRY_MAX": "1",
-            "WANDB_FINISH_TIMEOUT": "1",
+            "WANDB_FINISH_TIMEOUT": "5",
         }
         yield server
         wandb.teardown()
