@@ -95,7 +95,7 @@ class ByLayer:
     """Factors of each layer, from hooks; of `Linear` and `Conv2d` alone.
 
     Attributes:
-        bytes_a_sample: memory that the last batch took for a sample, about.
+        bytes_a_sample: memory that the first batch took for a sample, about.
 
     Raises:
         ValueError: a parameter is that of another layer.
@@ -125,7 +125,8 @@ class ByLayer:
                 places[layer].append(_places(layer, x, gradient))
         parts = {layer: self._part(layer, *map(_joined, zip(*own, strict=True))) for layer, own in places.items()}
         touched = sum(x.nbytes + gradient.nbytes for own in places.values() for x, gradient in own)
-        self.bytes_a_sample = (3 * touched + sum(part.nbytes for part in parts.values())) / len(values_B)
+        if not self.bytes_a_sample:
+            self.bytes_a_sample = (3 * touched + sum(part.nbytes for part in parts.values())) / len(values_B)
         return parts
 
     def _part(self, layer: nn.Module, x_BKI: Tensor, gradient_BKO: Tensor) -> Tensor | Outer:

@@ -135,10 +135,19 @@ class SampleSlopes:
             return None, "a text may hold several statements"
         if len(self.probes) == 0:
             return None, ""
-        few = self.probes.iloc[[0, -1]]
-        with self.isolation.use(learn=self.parameters):
-            first_D = self._gradient(_gain, few[:1])
-            return find_method(self.model, self.parameters, _gain, collate(self.model, few), first_D)
+        kept = self.targets.kept
+        if self._key("method") not in kept:
+            few = self.probes.iloc[[0, -1]]
+            with self.isolation.use(learn=self.parameters):
+                first_D = self._gradient(_gain, few[:1])
+                found = find_method(self.model, self.parameters, _gain, collate(self.model, few), first_D)
+            kept[self._key("method")] = found
+        method, why = kept[self._key("method")]
+        return method, why
+
+    def _key(self, name: str) -> tuple[object, ...]:
+        """Under which what is needed again stays with the targets."""
+        return name, *map(id, self.parameters)
 
     def _at_once(self) -> int:
         """Samples whose gradients fit into the memory."""
@@ -149,7 +158,7 @@ class SampleSlopes:
 
     def _of_targets(self) -> Iterator[Gradients]:
         """Gradients of all targets' readouts, some at a time; kept for the next block where they fit."""
-        key = "first order", *map(id, self.parameters)
+        key = self._key("gradients of targets")
         if key in self.targets.kept:
             yield from self.targets.kept[key]
             return

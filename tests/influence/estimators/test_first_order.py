@@ -6,7 +6,7 @@ import torch
 from influence import FineTune, FirstOrder, measure
 from influence.engine import sample_gradients
 from influence.engine.chunks import Engine
-from influence.estimators import first_order, protocol
+from influence.estimators import first_order, protocol, slopes
 from influence.provenance import weights_digest
 from tests.oracles import image_batch
 from tests.small import max_relative_error, random_samples, ready, relu_cnn, smooth_cnn
@@ -179,14 +179,20 @@ def test_why_gradients_are_taken_one_by_one_is_said_once(caplog, probes, targets
 
 
 def test_the_same_targets_have_their_gradients_once(monkeypatch, targets):
-    """Whatever the number of blocks."""
-    probes, sizes = random_samples(7, "probe"), []
+    """Whatever the number of blocks; and it is found out once how they are taken."""
+    probes, sizes, found = random_samples(7, "probe"), [], []
     by_layer = sample_gradients.ByLayer.__call__
 
     def counted(self, function, batch):
         sizes.append(len(batch["label"]))
         return by_layer(self, function, batch)
 
+    def counted_method(*arguments):
+        found.append(sample_gradients.find_method(*arguments))
+        return found[-1]
+
     monkeypatch.setattr(sample_gradients.ByLayer, "__call__", counted)
+    monkeypatch.setattr(slopes, "find_method", counted_method)
     measure(ready(relu_cnn), probes, targets, estimator=FirstOrder(lr=0.1), block_size=2)
     assert sizes.count(len(targets)) == 1
+    assert len(found) == 1
