@@ -101,16 +101,20 @@ class Disk:
             subprocess.run(["umount", "--lazy", self.path], check=True)
 
     def fill(self) -> None:
-        """Leave no room."""
-        room = os.statvfs(self.path)
-        self._resize(f"{room.f_frsize * (room.f_blocks - room.f_bfree) // 1024}k")
+        """Leave no room; a disk does not shrink below what was written since one looked, so look again."""
+        is_full = False
+        while not is_full:
+            room = os.statvfs(self.path)
+            is_full = self._resize(f"{room.f_frsize * (room.f_blocks - room.f_bfree) // 1024}k")
 
     def empty(self) -> None:
         """Make room again."""
-        self._resize(ROOM)
+        if not self._resize(ROOM):
+            raise OSError(f"expected to give {self.path} {ROOM} of room, got refused")
 
-    def _resize(self, size: str) -> None:
-        subprocess.run(["mount", "-o", f"remount,size={size}", self.path], check=True)
+    def _resize(self, size: str) -> bool:
+        mount = ["mount", "-o", f"remount,size={size}", self.path]
+        return subprocess.run(mount, capture_output=True).returncode == 0
 
 
 class Sweep:
