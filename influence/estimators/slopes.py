@@ -84,8 +84,8 @@ class TextSlopes:
 class SampleSlopes:
     """Those of any model: products of gradients, of many samples at once where its layers or `torch.func` give them.
 
-    Bits depend on the shapes of what is computed together. So probes have their gradients in tiles of one size, the
-    last filled up, and their products one by one: no probe's depend on the others.
+    Bits depend on the shapes of what is computed together. So probes have their gradients and products in tiles of one
+    size, the last filled up: no probe's depend on the others.
     """
 
     def __init__(
@@ -118,13 +118,14 @@ class SampleSlopes:
         filled = [*group, *[group[-1]] * (-len(group) % self.tile)]
         tiles = [self.probes.iloc[filled[part]] for part in _parts(len(filled), self.tile)]
         with self.isolation.use(learn=self.parameters):
-            steps = [step for tile in tiles for step in split(self._steps(tile))][: len(group)]
+            steps = [self._steps(tile) for tile in tiles]
             slopes = [torch.cat([dot(step, part) for step in steps]).cpu().numpy() for part in self._of_targets()]
-            slope_PT = np.concatenate([np.empty((len(group), 0)), *slopes], axis=1)
+            slope_PT = np.concatenate([np.empty((len(filled), 0)), *slopes], axis=1)[: len(group)]
 
             def read_own() -> Float64[Array, " P"]:
-                own = [gradient for tile in tiles for gradient in split(self._gradients(tile))][: len(group)]
-                return np.array([float(dot(*pair)) for pair in zip(steps, own, strict=True)])
+                own = [gradient for tile in tiles for gradient in split(self._gradients(tile))]
+                alone = [step for tile in steps for step in split(tile)]
+                return np.array([float(dot(*pair)) for pair in zip(alone, own, strict=True)])[: len(group)]
 
             return slope_PT, _of_themselves(slope_PT, self.probes.iloc[list(group)], self.targets, read_own)
 
