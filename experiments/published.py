@@ -36,7 +36,7 @@ CHAINS = ("transitive_causality", "transitive_causality_prompted", "compositiona
 
 SELF_GAINS = (0.03, SELF_GAIN, 1.0)
 
-PLATEAUS = ("lr_plateau",)
+PLATEAUS = ("lr_plateau", "lr_plateau_text")
 """Sweeps of learning rates."""
 
 

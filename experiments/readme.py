@@ -117,6 +117,7 @@ TABLES: Mapping[str, Callable[[Path], str]] = {
     "calibration": calibration,
     "chaos": chaos,
     "step sizes": image_tables.step_sizes,
+    "step sizes of texts": text_tables.step_sizes,
     "plateau": plateau,
     "crossed chains": chain_tables.chains,
     "prompted minus learned": text_tables.prompted_minus_learned,
