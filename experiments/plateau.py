@@ -88,7 +88,7 @@ def plateau_table(folders: Sequence[Path]) -> pd.DataFrame:
 
 def draw(table: pd.DataFrame, folder: Path) -> list[Path]:
     """The plateau's figure, with the table as its data, in `folder`."""
-    figure = plateau_figure(table, min_correlation=MIN_CORRELATION, band="quartiles", unit="nats; of texts, per token")
+    figure = plateau_figure(table, min_correlation=MIN_CORRELATION, band="quartiles", unit="nats;\nof texts, per token")
     return save_figure(figure, folder / "lr_plateau", table)
 
 

@@ -30,7 +30,6 @@ COMPARED: dict[str, list[tuple[str, str]]] = {
 """Scores that are compared, prompted and learned, by domain."""
 
 STEP_SIZE_SCORES = [
-    ("asymmetry_index", ""),
     ("reciprocity", ""),
     ("paraphrase_transfer", ""),
     ("negation_leak", "learned=statement"),
