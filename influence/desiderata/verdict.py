@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from statsmodels.stats.multitest import multipletests
 
 from influence.desiderata.spec import Criterion
 from influence.matrix import NEAR, InfluenceMatrix
+from influence.stats.holm import holm
 
 SATISFIED, VIOLATED, UNDECIDED, VOID = "satisfied", "violated", "undecided", "void"
 DESCRIPTIVE = "descriptive"
@@ -36,7 +36,7 @@ def judge(table: pd.DataFrame) -> pd.DataFrame:
     rows = table[judged]
     sign = np.where(rows["better"] == "higher", 1.0, -1.0)
     low, value, high = (sign * (rows[name] - rows["threshold"]) for name in ("low", "value", "high"))
-    good, bad = (multipletests(rows[name], method="holm")[1] for name in ("p_good", "p_bad"))
+    good, bad = (holm(rows[name].to_numpy(np.float64)) for name in ("p_good", "p_bad"))
     satisfied = (np.minimum(low, high) > 0) & (good < LEVEL)
     violated = (np.maximum(low, high) < 0) & (bad < LEVEL)
     table.loc[judged, "p_holm"] = np.where(value > 0, good, bad)
