@@ -18,10 +18,10 @@ demo: data ## Install, fetch the data, measure the CNN of Figure 1 and three wor
 
 test: lint types ## Install, fetch the data, run every check and test but the long proofs
 	@$(PY) -m experiments.fetch || [ -z "$$CI" ]  # without data the tests that need it are skipped; CI needs it
-	@$(PY) -m pytest -m "not verify"
+	@$(PY) -m pytest -n 2 --dist loadfile -m "not verify"
 
 check: lint types ## Lint, types and fast tests, in under 3 minutes
-	@$(PY) -m pytest -m "not slow and not verify"
+	@$(PY) -m pytest -n 2 --dist loadfile -m "not slow and not verify"
 
 smoke: install ## One small run of images and one of texts, in a folder of its own, in under a minute
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \

@@ -162,7 +162,7 @@ def test_make_completes_an_interrupted_environment(house: Path) -> None:
 def test_make_goes_on_without_data_only_where_it_may(house: Path) -> None:
     assert asked(house, "demo", "experiments.run") == []
     assert asked(house, "test", "pytest", "CI=true") == []
-    assert asked(house, "test", "pytest", "CI=") == ["-m pytest -m not verify"]
+    assert asked(house, "test", "pytest", "CI=") == ["-m pytest -n 2 --dist loadfile -m not verify"]
 
 
 def test_make_clean_keeps_outputs(house: Path) -> None:

@@ -246,7 +246,7 @@ def test_a_failing_client_says_why(
         fetch("mnist", tmp_path / "data", report=lambda line: None)
 
 
-@pytest.mark.parametrize("content", [b"not gzip", gzip.compress(b"half")[:-6]])
+@pytest.mark.parametrize("content", [b"not gzip", gzip.compress(b"half")[:-6]], ids=["not gzip", "half a file"])
 def test_a_damaged_archive_of_the_user_is_passed_over(
     content: bytes, published: Path, tmp_path: Path, bin_folder: Path
 ) -> None:

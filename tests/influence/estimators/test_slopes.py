@@ -52,7 +52,9 @@ def statements(text: str, how: str) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-@pytest.mark.parametrize("readout", ["log_prob", "span_log_prob", "margin", SQUARE], ids=str)
+@pytest.mark.parametrize(
+    "readout", ["log_prob", "span_log_prob", "margin", SQUARE], ids=lambda readout: getattr(readout, "name", readout)
+)
 def test_agrees_with_gradients_written_out(name: str, readout: Any) -> None:
     model = tiny(name)
     digest = weights_digest(model)
