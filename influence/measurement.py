@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -116,32 +116,24 @@ def measure(
     mine = block_extents(probes, targets, header["block_size"])[index::count]
     if folder is not None:
         check_blocks(folder, [extent.id for extent in mine if _block_file(folder, extent).exists()])
-    done, total = 0, sum(extent.probes.stop - extent.probes.start for extent in mine)
-    reader, read = None, slice(0)
-    for extent in mine:
-        if folder is None or not _block_file(folder, extent).exists():
-            if reader is None or extent.targets != read:
-                read = extent.targets
-                reader = Reader(model, targets.iloc[read], readout, batch_size=batch_size, engine=engine)
-            block = measure_block(
-                model,
-                probes,
-                targets,
-                extent,
-                estimator=estimator,
-                readout=readout,
-                seed=seed,
-                batch_size=batch_size,
-                stamp=header["stamp"],
-                progress=lambda rows, done=done: progress(done + rows, total),  # type: ignore[misc]
-                reader=reader,
-            )
-            if folder is None:
-                blocks.append(block)
-            else:
-                block.save(folder / "blocks")
-        done += extent.probes.stop - extent.probes.start
-        progress(done, total)
+    for block in _missing_blocks(
+        model,
+        probes,
+        targets,
+        mine,
+        folder,
+        estimator=estimator,
+        readout=readout,
+        seed=seed,
+        batch_size=batch_size,
+        engine=engine,
+        stamp=header["stamp"],
+        progress=progress,
+    ):
+        if folder is None:
+            blocks.append(block)
+        else:
+            block.save(folder / "blocks")
     if folder is not None:
         return InfluenceMatrix.load(folder, partial=count > 1)
     return InfluenceMatrix(
@@ -251,6 +243,40 @@ def noise_floor(model: nn.Module, targets: pd.DataFrame, readout: Readout, *, ba
     parts = Reader(model, targets, readout, batch_size=math.ceil(min(batch_size, len(targets)) / 3)).before
     resolution = max((torch.finfo(parameter.dtype).eps for parameter in model.parameters()), default=0.0)
     return float(max(np.sqrt(np.mean((whole - parts) ** 2)), resolution * np.sqrt(np.mean(whole**2))))
+
+
+def _missing_blocks(
+    model: nn.Module,
+    probes: pd.DataFrame,
+    targets: pd.DataFrame,
+    extents: Sequence[Extent],
+    folder: Path | None,
+    *,
+    batch_size: int,
+    engine: Engine,
+    progress: Callable[[int, int], None],
+    **settings: Any,
+) -> Iterator[Block]:
+    """Measures what the folder lacks of these blocks, one by one; blocks of the same targets share their reader."""
+    done, total = 0, sum(extent.probes.stop - extent.probes.start for extent in extents)
+    reader, read = None, slice(0)
+    for extent in extents:
+        if folder is None or not _block_file(folder, extent).exists():
+            if reader is None or extent.targets != read:
+                read = extent.targets
+                reader = Reader(model, targets.iloc[read], settings["readout"], batch_size=batch_size, engine=engine)
+            yield measure_block(
+                model,
+                probes,
+                targets,
+                extent,
+                batch_size=batch_size,
+                progress=lambda rows, done=done: progress(done + rows, total),  # type: ignore[misc]
+                reader=reader,
+                **settings,
+            )
+        done += extent.probes.stop - extent.probes.start
+        progress(done, total)
 
 
 def _block_file(folder: Path, extent: Extent) -> Path:
