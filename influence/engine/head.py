@@ -15,11 +15,14 @@ import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor, nn
 
-HELD_LOGITS = 2**20
-"""Logits of one chunk, 4 MiB in float32: more leave the cache."""
+HELD_LOGITS = 2**21
+"""Logits of one chunk, 8 MiB in float32: more leave the cache."""
 
 CHUNK = 2**10
 """Words of one chunk at most: a longer float32 sum over words, as of gradients in hidden states, loses digits."""
+
+STEP = 2**6
+"""Chunks are multiples of so many words: vectors of a product, and of its sums, are then whole."""
 
 FEW = 2**5
 """Words whose sum loses no more than half a digit of float32."""
@@ -57,7 +60,7 @@ class Head:
     def chunks(self, hidden_BSH: Float[Tensor, "B S H"]) -> Iterator[tuple[slice, Float[Tensor, "B S C"]]]:
         """Logits of all words, some at a time; they may be overwritten."""
         logits, num_words = self.logits(hidden_BSH), len(self.weight_VH)
-        size = min(CHUNK, max(1, HELD_LOGITS // hidden_BSH.shape[:2].numel()))
+        size = min(CHUNK, max(STEP, HELD_LOGITS // hidden_BSH.shape[:2].numel() // STEP * STEP))
         for start in range(0, num_words, size):
             words = slice(start, min(start + size, num_words))
             logits_BSC = logits(words)
@@ -107,7 +110,10 @@ def _sums(values_NC: Float[Tensor, "N C"]) -> Float64[Tensor, " N"]:
     """Over the words: of every few in their own precision, of these in float64, which alone takes four times longer."""
     num_few = values_NC.shape[1] // FEW
     few_NF = values_NC[:, : num_few * FEW].unflatten(1, (num_few, FEW)).sum(-1)
-    return few_NF.sum(-1, dtype=torch.float64) + values_NC[:, num_few * FEW :].sum(-1, dtype=torch.float64)
+    total_N = few_NF.sum(-1, dtype=torch.float64)
+    if rest := values_NC.shape[1] % FEW:
+        total_N += values_NC[:, -rest:].sum(-1, dtype=torch.float64)
+    return total_N
 
 
 def within(word_E: Int[Tensor, " E"], words: slice) -> slice:
