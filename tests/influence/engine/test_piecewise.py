@@ -15,6 +15,7 @@ from influence.engine.texts import Texts
 from influence.estimators.finetune import OPTIMIZERS
 from influence.models.causal_lm import CausalLM
 from influence.provenance import weights_digest
+from tests import oracles
 from tests.influence.engine.networks import PROBES, learned_alone, make
 from tests.small import max_relative_error
 from tests.tiny_lm import NETWORKS, mean_log_prob, texts, tiny
@@ -150,6 +151,19 @@ class TestFineTune:
         assert calls == [num_steps * (2 if how == "sequence" else 1), num_steps, num_steps]
         assert weights_digest(model) == digest
         assert all(weight.grad is None for weight in model.parameters())
+
+    def test_in_float32_is_as_near_to_the_truth_as_a_loop(self) -> None:
+        single = tiny("gemma3").float()
+        plain = oracles.PlainLM(single.network)
+        job = {"collate": partial(oracles.text_batch, single.tokenizer), "num_steps": 1}
+        step = partial(torch.optim.AdamW, lr=LR, weight_decay=0.0)
+        true, naive = (
+            oracles.loop_gains(plain, SAMPLES, TARGETS, step, **job, learned=learned)
+            for learned in (copy.deepcopy(plain).double(), copy.deepcopy(plain))
+        )
+        measured = measure(single, SAMPLES, TARGETS, estimator=adamw()).gain
+        error, naive_error = (np.sqrt(np.mean((gains - true) ** 2)) for gains in (measured, naive))
+        assert 0 < error <= 2 * naive_error
 
     @pytest.mark.parametrize("num_steps", [1, 3])
     def test_a_diverged_probe_leaves_nothing_to_the_next(self, num_steps: int) -> None:
