@@ -109,7 +109,7 @@ class Normaliser:
 def _sums(values_NC: Float[Tensor, "N C"]) -> Float64[Tensor, " N"]:
     """Over the words: of every few in their own precision, of these in float64, which alone takes four times longer."""
     num_few = values_NC.shape[1] // FEW
-    few_NF = values_NC[:, : num_few * FEW].unflatten(1, (num_few, FEW)).sum(-1)
+    few_NF = values_NC[:, : num_few * FEW].view(len(values_NC), num_few, FEW).sum(-1)
     total_N = few_NF.sum(-1, dtype=torch.float64)
     if rest := values_NC.shape[1] % FEW:
         total_N += values_NC[:, -rest:].sum(-1, dtype=torch.float64)
