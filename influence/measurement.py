@@ -61,7 +61,7 @@ def measure(
         estimator: how the influence is obtained.
         readout: a name in `influence.readout.READOUTS`, or a readout of one's own.
         seed: of the fine-tuning, where it is random.
-        batch_size: targets a forward, few enough for the memory of their activations to be used again by the next,
+        batch_size: most targets a forward, few enough for the memory of their activations to be used again by the next,
             which makes a small network twice as fast; another size changes gains by rounding only.
         block_size: probes a block, which is what an interrupt can lose; worlds are blocks of their own.
         engine: whether to take the fast ways, and the memory for what they hold at a time.

@@ -1,5 +1,6 @@
 """Readouts: the number read on a target before and after a probe is learned."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -101,7 +102,8 @@ def find(readout: str | Readout, model: nn.Module) -> Readout:
 class Reader:
     """Reads one set of samples again and again, always in the same chunks and in eval mode.
 
-    The chunks are fixed because floating-point sums depend on them: reading twice gives the same bits.
+    The chunks are fixed because floating-point sums depend on them: reading twice gives the same bits. They are of at
+    most `batch_size` samples and about equal.
 
     Attributes:
         samples: what is read.
@@ -123,9 +125,9 @@ class Reader:
         self.model, self.readout, self.samples, self.engine = model, readout, samples, engine
         self.kept: dict[Any, Any] = {}
         self.position = {id: position for position, id in enumerate(samples["id"])}
-        self.batches = [
-            collate(model, samples.iloc[start : start + batch_size]) for start in range(0, len(samples), batch_size)
-        ]
+        num_batches = max(1, math.ceil(len(samples) / batch_size))
+        size = max(1, math.ceil(len(samples) / num_batches))  # a short last batch costs more than its share
+        self.batches = [collate(model, samples.iloc[start : start + size]) for start in range(0, len(samples), size)]
         self.before = self.read()
 
     def read(self) -> Float64[Array, " T"]:
