@@ -31,7 +31,7 @@ smoke: install ## One small run of images and one of texts, in a folder of its o
 verify: data engines ## The long proofs: calibration of the statistics, sweeps whose workers are killed
 	@$(PY) -m pytest -m verify
 
-bench: data .venv/bench ## Time the engine beside other ways to the same numbers, in 25 minutes; CASES=cnn for some
+bench: data .venv/bench ## Time the engine beside other ways to the same numbers, in 17 minutes; CASES=cnn for some
 	@$(PY) -m tests.bench $(CASES)
 
 .venv/bench: $(INSTALLED)

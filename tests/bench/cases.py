@@ -17,17 +17,17 @@ class Entry:
 
 
 CASES = {
-    "cnn_sgd_1": Entry(partial(images.learned, "sgd", 1), 0.4),
-    "cnn_sgd_5": Entry(partial(images.learned, "sgd", 5), 0.6),
-    "cnn_adam_1": Entry(partial(images.learned, "adam", 1), 0.4),
-    "cnn_adam_5": Entry(partial(images.learned, "adam", 5), 0.7),
-    "first_order": Entry(images.first_order, 0.4),
-    "sizes": Entry(images.sizes, 1.5),
-    "gemma_shared": Entry(texts.shared, 4.5),
-    "gemma_unshared": Entry(texts.unshared, 4.0),
-    "gemma_statements": Entry(texts.statements, 3.5),
-    "gemma_adamw": Entry(texts.adamw, 4.0),
-    "prompt": Entry(texts.prompt, 3.0),
+    "cnn_sgd_1": Entry(partial(images.learned, "sgd", 1), 0.3),
+    "cnn_sgd_5": Entry(partial(images.learned, "sgd", 5), 0.5),
+    "cnn_adam_1": Entry(partial(images.learned, "adam", 1), 0.3),
+    "cnn_adam_5": Entry(partial(images.learned, "adam", 5), 0.6),
+    "first_order": Entry(images.first_order, 0.2),
+    "sizes": Entry(images.sizes, 2.3),
+    "gemma_shared": Entry(texts.shared, 2.8),
+    "gemma_unshared": Entry(texts.unshared, 2.6),
+    "gemma_statements": Entry(texts.statements, 2.7),
+    "gemma_adamw": Entry(texts.adamw, 2.7),
+    "prompt": Entry(texts.prompt, 1.6),
 }
 
 
