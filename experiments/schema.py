@@ -250,7 +250,7 @@ class EngineConfig:
 
     device: Device = Device.auto
     threads: int | None = None  # as many as there are cores
-    batch_size: int = 128
+    batch_size: int = 256
     block_size: int = 32
     fast: bool = True  # many probes at once where the layers allow it; else the plain loop everywhere
     memory_gb: float = 2.0  # for what is held at a time, GiB, beside the model and its samples

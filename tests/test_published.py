@@ -19,7 +19,7 @@ from influence.matrix import NEAR, SELF_GAIN, InfluenceMatrix
 from influence.matrix_folder import read_header
 from influence.measurement import measure
 from influence.models.base import initialise, load_weights
-from influence.provenance import weights_digest
+from influence.provenance import collect, weights_digest
 from influence.seeds import generator
 from influence.step_size import clean_probes
 
@@ -90,10 +90,14 @@ def test_five_entries_measured_again(folder):
 @pytest.mark.verify
 @pytest.mark.parametrize("folder", OF_OTHER_SEEDS[-1:], ids=named)
 def test_five_entries_measured_again_after_training_again(folder, tmp_path):
-    _, config, _ = once_more(folder, 0)
+    """Another processor rounds otherwise, and four epochs make another network of it, which is only as good."""
+    matrix, config, _ = once_more(folder, 0)
     config.data.folder = str(ROOT / "outputs" / "data")
-    model, _ = build.base_model(build.initial_model(config), config, tmp_path)
-    check_entries(folder, model)
+    model, record = build.base_model(build.initial_model(config), config, tmp_path)
+    frozen = matrix.provenance
+    assert record["accuracy"] == pytest.approx(frozen["base_model"]["accuracy"], abs=0.017)  # 4 standard errors
+    if frozen["machine"]["processor"] == collect(ROOT)["machine"]["processor"]:
+        check_entries(folder, model)
 
 
 def check_entries(folder: Path, model: torch.nn.Module) -> None:
