@@ -1,8 +1,8 @@
 """Score finished runs: `python -m experiments.score outputs/<name>`, single run folders, or several experiments.
 
 Runs that differ only in their seeds are scored together, with the seeds as units; any other run is scored alone, and
-`scores.parquet` and `scores.json` are written into its folder. The desiderata card of every model comes last; of
-several experiments the cards alone are printed.
+`scores.parquet` and `scores.json` are written into its folder, unless it is frozen. The desiderata card of every model
+comes last; of several experiments the cards alone are printed.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from experiments.run_sets import run_sets
 from experiments.tables import scores_table, slug
 from influence.desiderata.scoring import score
 from influence.files import write_atomically, write_json
+from influence.matrix_folder import PACKED
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -40,8 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         for module in options.modules:
             _import(module)
-        # Of `outputs/published/*` some hold no run: the figures, the weights.
-        folders = [path for path in options.folders if not path.is_dir() or any(path.glob("**/matrix.json"))]
+        # Of `outputs/published/*` some hold no run: figures, weights, tables.
+        folders = [path for path in options.folders if not path.exists() or any(path.glob("**/matrix.json"))]
         score_runs(find_runs(folders or options.folders), names=options.scores, seed=options.seed, out=options.out)
     except (FileNotFoundError, ValueError) as error:
         sys.exit(f"score: {error}")
@@ -50,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def score_runs(
     folders: Sequence[Path], *, names: Sequence[str] | None = None, seed: int = 0, out: Path | None = None
 ) -> None:
-    """Score the runs, write their scores, and print tables and cards.
+    """Score the runs, write their scores (not into frozen runs), and print tables and cards.
 
     Args:
         folders: run folders.
@@ -69,12 +70,12 @@ def score_runs(
     for runs in sets:
         frame = score(runs.matrices(), names, seed=seed)
         scored.append((runs, frame))
-        is_single = len(runs.folders) == 1
-        if is_single:
-            save_scores(runs.folders[0], frame)
-        elif out is not None:
+        is_single, first = len(runs.folders) == 1, runs.folders[0]
+        if is_single and not (first / PACKED).exists():  # a frozen run keeps the scores that it was frozen with
+            save_scores(first, frame)
+        elif not is_single and out is not None:
             save_scores(out / runs.name / slug(runs.label), frame)
-        where = runs.folders[0] if is_single else runs.folders[0].parent
+        where = first if is_single else first.parent
         print(", ".join(filter(None, [str(where), runs.label, f"{frame['n'].iloc[0]} {frame['unit_of_n'].iloc[0]}"])))
         if one_experiment:
             print(f"{scores_table(frame)}\n")

@@ -1,6 +1,7 @@
 """The command that scores saved runs again."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from experiments.score import main, save_scores
 from influence.desiderata import SCORES, score
 from influence.matrix import InfluenceMatrix
+from influence.matrix_folder import pack
 from tests.experiments.fabricated import image_run
 from tests.influence.desiderata.matrices import images, matrix_of
 
@@ -75,11 +77,24 @@ def test_runs_that_differ_in_their_seeds_are_scored_together(
     assert "card" not in printed  # the asymmetry index is judged nowhere
 
 
+def test_a_frozen_run_is_scored_and_left_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    measured, frozen = image_run(tmp_path / "small" / "abc"), tmp_path / "published" / "abc"
+    frozen.mkdir(parents=True)
+    pack(measured, frozen)
+    for path in (measured / "config.yaml", measured / "matrix.json"):
+        shutil.copy(path, frozen)
+    before = sorted(frozen.iterdir())
+    main([str(frozen), "--scores", "noise_discount"])
+    assert "noise_discount[sigma=1]" in capsys.readouterr().out
+    assert sorted(frozen.iterdir()) == before
+
+
 def test_of_several_experiments_the_cards_alone_are_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for seed in range(8):
         image_run(tmp_path / "first" / str(seed), seed=seed, noisy=0.5)
     image_run(tmp_path / "second" / "a", model={"name": "Net", "channels": [8]})
     (tmp_path / "figures").mkdir()
+    (tmp_path / "calibration.csv").touch()
     folders = [str(path) for path in sorted(tmp_path.iterdir())]  # as the shell writes for *
     main([*folders, "--scores", "noise_discount", "--out", str(tmp_path / "out")])
     lines = capsys.readouterr().out.splitlines()
