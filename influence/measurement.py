@@ -61,8 +61,8 @@ def measure(
         estimator: how the influence is obtained.
         readout: a name in `influence.readout.READOUTS`, or a readout of one's own.
         seed: of the fine-tuning, where it is random.
-        batch_size: most targets a forward, few enough for the memory of their activations to be used again by the next,
-            which makes a small network twice as fast; another size changes gains by rounding only.
+        batch_size: most targets a forward: few of them pay more for each, many leave the cache. Another size changes
+            gains by rounding only.
         block_size: probes a block, which is what an interrupt can lose; worlds are blocks of their own.
         engine: whether to take the fast ways, and the memory for what they hold at a time.
         folder: where blocks are saved as they finish and found again, so that no more than one is in memory; None
@@ -252,6 +252,7 @@ def _missing_blocks(
     extents: Sequence[Extent],
     folder: Path | None,
     *,
+    readout: Readout,
     batch_size: int,
     engine: Engine,
     progress: Callable[[int, int], None],
@@ -264,12 +265,13 @@ def _missing_blocks(
         if folder is None or not _block_file(folder, extent).exists():
             if reader is None or extent.targets != read:
                 read = extent.targets
-                reader = Reader(model, targets.iloc[read], settings["readout"], batch_size=batch_size, engine=engine)
+                reader = Reader(model, targets.iloc[read], readout, batch_size=batch_size, engine=engine)
             yield measure_block(
                 model,
                 probes,
                 targets,
                 extent,
+                readout=readout,
                 batch_size=batch_size,
                 progress=lambda rows, done=done: progress(done + rows, total),  # type: ignore[misc]
                 reader=reader,

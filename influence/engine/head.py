@@ -16,7 +16,7 @@ from jaxtyping import Float, Float64, Int
 from torch import Tensor, nn
 
 HELD_LOGITS = 2**21
-"""Logits of one chunk, 8 MiB in float32: more leave the cache."""
+"""Logits of one chunk, 8 MiB in float32: faster than half of it, and all of them would leave the cache."""
 
 CHUNK = 2**10
 """Words of one chunk at most: a longer float32 sum over words, as of gradients in hidden states, loses digits."""

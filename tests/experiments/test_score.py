@@ -83,10 +83,11 @@ def test_a_frozen_run_is_scored_and_left_as_it_is(tmp_path: Path, capsys: pytest
     pack(measured, frozen)
     for path in (measured / "config.yaml", measured / "matrix.json"):
         shutil.copy(path, frozen)
-    before = sorted(frozen.iterdir())
+    save_scores(frozen, pd.DataFrame({"score": ["noise_discount"], "value": [0.1]}))
+    before = {path: path.read_bytes() for path in frozen.iterdir()}
     main([str(frozen), "--scores", "noise_discount"])
     assert "noise_discount[sigma=1]" in capsys.readouterr().out
-    assert sorted(frozen.iterdir()) == before
+    assert {path: path.read_bytes() for path in frozen.iterdir()} == before
 
 
 def test_of_several_experiments_the_cards_alone_are_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
