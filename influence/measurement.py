@@ -44,7 +44,7 @@ def measure(
     estimator: Estimator,
     readout: str | Readout = "log_prob",
     seed: int = 0,
-    batch_size: int = 256,
+    batch_size: int = 320,
     block_size: int = 32,
     engine: Engine = DEFAULT,
     folder: Path | str | None = None,
@@ -208,7 +208,7 @@ def estimate_seconds(
     *,
     estimator: Estimator,
     readout: str | Readout = "log_prob",
-    batch_size: int = 256,
+    batch_size: int = 320,
     engine: Engine = DEFAULT,
 ) -> float:
     """Time that measuring will take, seconds, without a search of the step size.

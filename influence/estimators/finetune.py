@@ -16,6 +16,7 @@ from influence.engine import piecewise
 from influence.engine.chunks import DEFAULT, Engine
 from influence.engine.low_rank import reason
 from influence.engine.texts import Texts
+from influence.engine.threads import as_many_as_help
 from influence.estimators import low_rank
 from influence.estimators.protocol import Row, check_step_size, say_once
 from influence.estimators.statements import check_statements, lessons
@@ -170,7 +171,9 @@ class FineTune:
         elif steps:
             optimizer = self.make_optimizer(parameters)
             for batch in steps:
-                yield optimizer.step(partial(_descend, model, batch, optimizer))
+                with as_many_as_help(parameters):
+                    loss = optimizer.step(partial(_descend, model, batch, optimizer))
+                yield loss
 
     def _taught(self, model: nn.Module, probes: pd.DataFrame) -> Iterator[list[Batch]]:
         """What each probe is learned from."""
