@@ -115,7 +115,8 @@ def draw_fig1d(published: Path) -> list[Path]:
         unit=first.readout["unit"],
         thumbnails=_thumbnails(next(iter(folders.values())), first),
     )
-    data = {f"{optimizer}_{gain:g}": matrix.gain.astype(np.float32) for (optimizer, gain), matrix in matrices.items()}
+    # In three digits, of which a colour shows two; the runs have the others.
+    data = {f"{optimizer}_{gain:g}": matrix.gain.astype(np.float16) for (optimizer, gain), matrix in matrices.items()}
     return save_figure(figure, published / "figures" / "fig1d", {**_ids(first), **data})
 
 

@@ -18,7 +18,10 @@ from experiments.run_folder import RunFolder, find_runs
 from influence.files import write_atomically
 from influence.matrix_folder import pack, read_header
 
-FILES = ("run.json", "matrix.json", "samples.npz", "scores.parquet")
+FILES = ("run.json", "matrix.json", "scores.parquet")
+
+OF_THE_FIRST_SEED = "samples.npz"
+"""Images, which weigh as much as the rest of a small run."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -36,8 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def freeze(folder: Path, published: Path) -> Path:
     """Copy a run to `published/<name>/<hash>/` and its base weights to `published/models/<hash>/`.
 
-    Of base models that differ in their seed only the first is kept; the others' weights are known by their digest, and
-    trained again in minutes. Gains are kept to a part in 65,000. Of the configuration only what decides the numbers is
+    Of base models that differ in their seed only the first is kept, and only its runs keep their images: the others'
+    weights are known by their digest, and trained again in minutes. Gains are kept to a part in 65,000. Of the configuration only what decides the numbers is
     kept: paths of a machine are not, and given weights are named by their checksum.
 
     Raises:
@@ -54,7 +57,8 @@ def freeze(folder: Path, published: Path) -> Path:
         )
     config = run.config
     target = published / str(config.name) / folder.resolve().name
-    for name in FILES:
+    first = config.trainer.seed == 0
+    for name in [*FILES, OF_THE_FIRST_SEED] if first else FILES:
         if (folder / name).exists():
             _copy(folder / name, target / name)
     pack(folder, target)
@@ -65,7 +69,7 @@ def freeze(folder: Path, published: Path) -> Path:
     given = kept.model.get("weights")
     weights = trained / "weights.safetensors" if given is None else Path(given)
     for source, name in ((weights, "weights.safetensors"), (trained / "training.json", "training.json")):
-        if source.exists() and (given is not None or config.trainer.seed == 0):
+        if source.exists() and (given is not None or first):
             _copy(source, published / "models" / base["folder"] / name)
     if given is not None:
         kept.model.weights = base["sha256"]
