@@ -39,9 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def freeze(folder: Path, published: Path) -> Path:
     """Copy a run to `published/<name>/<hash>/` and its base weights to `published/models/<hash>/`.
 
-    Of base models that differ in their seed only the first is kept, and only its runs keep their images: the others'
-    weights are known by their digest, and trained again in minutes. Gains are kept to a part in 65,000. Of the configuration only what decides the numbers is
-    kept: paths of a machine are not, and given weights are named by their checksum.
+    Of base models that differ in their seed only the first is kept, and only its runs keep their images: the
+    others' weights are known by their digest, and trained again in minutes. Gains are kept to a part in 65,000. Of
+    the configuration only what decides the numbers is kept: paths of a machine are not, and given weights are named
+    by their checksum.
 
     Raises:
         ValueError: the run has not finished, or its code was not committed.
