@@ -24,7 +24,7 @@ from influence.estimators.prompt import Prompt
 from influence.matrix import InfluenceMatrix
 from influence.plots.histogram import histogram_figure
 from influence.plots.matrix import Panel, matrix_figure
-from influence.plots.statements import statement_figure
+from influence.plots.statements import panels_in_a_row, statement_figure
 from influence.plots.style import save_figure
 from influence.plots.symmetry import symmetry_figure
 
@@ -141,10 +141,17 @@ def _draw(rows: Sequence[Sequence[Panel | None]], matrices: Sequence[InfluenceMa
     if not all(one.equals(probes) and other.equals(targets) for one, other in tables):
         raise ValueError(f"expected runs of one domain to draw side by side in {stem.parent}, got several")
     premises = targets["text"][targets["item"] == targets["premises"]].iloc[0]
+    rows = wrapped(rows, panels_in_a_row(probes, targets, len(rows[0])))
     figure = statement_figure(rows, probes, targets, premises=premises, unit=matrices[0].readout["unit"])
     panels = [panel for row in rows for panel in row if panel is not None]
     items = {"probes": probes["item"].to_numpy(str), "targets": targets["item"].to_numpy(str)}
     return save_figure(figure, stem, {**items, **_numbers(panels)})
+
+
+def wrapped(rows: Sequence[Sequence[Panel | None]], length: int) -> list[list[Panel | None]]:
+    """Rows of at most so many panels, those of a longer one below each other."""
+    parts = [list(row[start : start + length]) for row in rows for start in range(0, len(row), length)]
+    return [[*part, *[None] * (length - len(part))] for part in parts]
 
 
 def _numbers(panels: Sequence[Panel]) -> dict[str, Array]:

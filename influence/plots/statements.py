@@ -27,6 +27,9 @@ LARGEST_CELL = 36.0
 LINE_HEIGHT = 1.2
 LETTER_WIDTH, DIGIT_WIDTH = 0.55, 0.62
 
+LEAST = LINE_HEIGHT * SMALLEST_TEXT
+"""Points a cell, for its label to be legible."""
+
 SHORTEST_LINE, LONGEST_LINE = 24, 64  # characters: no shorter line is broken, and no longer one is drawn
 ELLIPSIS = " …"
 
@@ -107,6 +110,12 @@ def statement_figure(
             figure.draw_without_rendering()
             figure.set_figheight(figure.get_tightbbox().height + 0.08)
     return figure
+
+
+def panels_in_a_row(probes: pd.DataFrame, targets: pd.DataFrame, at_most: int, *, width: float = PAGE_WIDTH) -> int:
+    """How many matrices of these tables stand side by side in `statement_figure`, their labels still legible."""
+    fitting = (n for n in range(at_most, 1, -1) if _spacing(_panel_width(probes, targets, n, width), targets) >= LEAST)
+    return next(fitting, 1)
 
 
 def draw_statements(
@@ -201,6 +210,11 @@ def _grid(
     num_rows, num_columns = shape
     widest = LARGEST_CELL * len(targets) / 72
     room = _panel_width(probes, targets, num_columns, width)
+    if (spacing := _spacing(room, targets)) < LEAST:
+        raise ValueError(
+            f"expected cells of at least {LEAST:g} points, got {spacing:.1f} beside labels that can be read; put fewer "
+            "panels side by side, or widen the figure"
+        )
     side, aspect = min(room, widest), len(probes) / len(targets)
     width -= num_columns * (room - side)
     figure = Figure(figsize=(width, num_rows * (side * aspect + 6)), layout="compressed")
@@ -246,18 +260,17 @@ def _panel_width(probes: pd.DataFrame, targets: pd.DataFrame, num_columns: int, 
             labels = "\n".join(_in_lines(text, num_lines) for text in probes["text"])
             reach = max(map(len, labels.split("\n"))) * LETTER_WIDTH * size / 72
             wider = (width - BESIDE_LABELS - reach) / num_columns - BETWEEN_PANELS
-            if num_lines > 1 and wider * 72 / len(targets) < num_lines * LINE_HEIGHT * size:
+            if num_lines > 1 and _spacing(wider, targets) < num_lines * LINE_HEIGHT * size:
                 break
             side, whole = wider, ELLIPSIS not in labels
         if whole:
             break
-    spacing = side * 72 / len(targets)
-    if spacing < LINE_HEIGHT * SMALLEST_TEXT:
-        raise ValueError(
-            f"expected cells of at least {LINE_HEIGHT * SMALLEST_TEXT:g} points, got {spacing:.1f} beside labels that "
-            "can be read; put fewer panels side by side, or widen the figure"
-        )
     return side
+
+
+def _spacing(side: float, targets: pd.DataFrame) -> float:
+    """Points a column, of a matrix so many inches wide."""
+    return side * 72 / len(targets)
 
 
 def _labels(samples: pd.DataFrame, extent: float) -> tuple[list[str], float]:

@@ -7,12 +7,13 @@ import pytest
 from omegaconf import OmegaConf
 
 from experiments.figures import draw_run
-from experiments.text_figures import DrawBeside, draw_beside
+from experiments.text_figures import DrawBeside, draw_beside, wrapped
 from influence.arrays import Array
 from influence.data.nouns import noun_worlds
 from influence.data.text_noise import with_noise
 from influence.files import write_json
 from influence.matrix import InfluenceMatrix
+from influence.plots.matrix import Panel
 from tests.influence.desiderata.matrices import language, matrix_of
 
 SGD = {"name": "finetune", "optimizer": "sgd", "num_steps": 1, "statements": "together", "lr": 1e-5}
@@ -53,6 +54,12 @@ def test_each_model_of_a_sweep_has_a_figure_of_its_own(tmp_path: Path) -> None:
     DrawBeside().on_multirun_end(OmegaConf.create({"outputs": str(tmp_path), "name": "sweep"}))
     drawn = {path.stem for path in (tmp_path / "sweep" / "figures").iterdir()}
     assert drawn == {"beside_gpt2", "beside_EleutherAI_pythia_70m"}
+
+
+def test_panels_that_do_not_fit_side_by_side_stand_below_each_other() -> None:
+    one, other, third = panels = [Panel(title=name, gain_PT=np.zeros((1, 1)), clip=1.0) for name in "abc"]
+    assert wrapped([panels], 2) == [[one, other], [third, None]]
+    assert wrapped([panels, [third, None, one]], 3) == [panels, [third, None, one]]
 
 
 def test_noisy_sentences_are_drawn_by_noise(tmp_path: Path) -> None:

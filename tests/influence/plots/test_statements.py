@@ -13,7 +13,7 @@ from matplotlib.transforms import Bbox
 
 from influence.arrays import Array
 from influence.plots.matrix import Panel
-from influence.plots.statements import draw_expected, draw_statements, statement_figure
+from influence.plots.statements import draw_expected, draw_statements, panels_in_a_row, statement_figure
 from influence.plots.style import save_figure, style
 from influence.seeds import generator
 
@@ -281,6 +281,11 @@ def test_cells_too_small_to_label_are_refused() -> None:
     samples = domain(18, SENTENCE)
     with pytest.raises(ValueError, match=r"expected cells of at least 6 points, got -?\d.*; put fewer panels side by"):
         statement_figure([[panel(np.zeros((18, 18)))] * 6], samples, samples)
+    fitting = panels_in_a_row(samples, samples, 6)
+    assert 1 < fitting < 6
+    statement_figure([[panel(np.zeros((18, 18)))] * fitting], samples, samples)
+    with pytest.raises(ValueError, match="expected cells of at least 6 points"):
+        statement_figure([[panel(np.zeros((18, 18)))] * (fitting + 1)], samples, samples)
 
 
 def test_tables_of_another_matrix_are_refused() -> None:
