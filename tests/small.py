@@ -7,6 +7,7 @@ import pandas as pd
 import torch.nn.functional as F
 from torch import nn
 
+from influence import InfluenceMatrix
 from influence.models.base import initialise
 from influence.models.cnn import CNN
 from influence.seeds import generator
@@ -62,3 +63,12 @@ def ready(make: Callable[[], nn.Module], seed: int = 0) -> nn.Module:
 def max_relative_error(measured: np.ndarray, expected: np.ndarray) -> float:
     """Largest deviation, relative to the largest entry."""
     return float(np.abs(measured - expected).max() / np.abs(expected).max())
+
+
+def assert_same_bits(one: InfluenceMatrix, other: InfluenceMatrix) -> None:
+    """Gains, failures and samples of two matrices are the same."""
+    for name in ("gain", "self_gain", "before"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
+    assert one.failures == other.failures
+    assert one.probes.equals(other.probes)
+    assert one.targets.equals(other.targets)

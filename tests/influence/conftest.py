@@ -14,3 +14,9 @@ def probes() -> pd.DataFrame:
 @pytest.fixture
 def targets() -> pd.DataFrame:
     return random_samples(5, "target")
+
+
+@pytest.fixture
+def many() -> pd.DataFrame:
+    """Seven probes: blocks of 2 leave a rest of one."""
+    return random_samples(7, "probe")
