@@ -4,7 +4,8 @@ Intervals are drawn again and again from data whose truth is known, and tests fr
 that the suite uses. The table is kept in `outputs/published/calibration.csv`, and `make verify` makes it anew.
 """
 
-from collections.abc import Callable, Iterator
+import argparse
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -64,8 +65,9 @@ EFFECTS: dict[str, tuple[Callable[..., Array], float, tuple[float, float]]] = {
 """Effects of a unit by their distribution: how they are drawn, their mean, and the band of its interval's coverage."""
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Make the table and keep it."""
+    argparse.ArgumentParser(description=__doc__).parse_args(arguments)
     table = calibration()
     print(table.to_string(index=False))
     write_table(table, PUBLISHED / FILE)

@@ -49,6 +49,11 @@ def collect(runs: Sequence[Path]) -> pd.DataFrame:
     differing = [name for name in settings if settings[name].nunique(dropna=False) > 1]
     settings = settings[differing].apply(_of_one_type)
     settings.insert(0, "run", [run.name for run in runs])
+    unscored = [str(run) for run in runs if not (run / "scores.parquet").exists()]
+    if unscored:
+        raise FileNotFoundError(
+            f"expected scores in {unscored[0]}, got none; give it to python -m experiments.score, unless it is frozen"
+        )
     tables = [pd.read_parquet(run / "scores.parquet") for run in runs]
     rows = settings.loc[settings.index.repeat([len(table) for table in tables])].reset_index(drop=True)
     return pd.concat([rows, pd.concat(tables, ignore_index=True)], axis=1)

@@ -17,6 +17,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where they are wanted (default: %(default)s)")
     parser.add_argument("--from", type=Path, dest="given", metavar="DIR", help="a folder that holds the files")
     options = parser.parse_args(arguments)
+    if options.given is not None and not options.given.is_dir():
+        sys.exit(f"expected --from a folder that holds the files, got {options.given}; correct it")
     try:
         for name in options.sets or CHECKSUMS:
             fetch(name, options.folder, given=options.given, report=print)

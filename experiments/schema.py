@@ -1,6 +1,6 @@
 """What may be configured: typed schemas of every group, their defaults and their checks."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -250,7 +250,7 @@ class EngineConfig:
 
     device: Device = Device.auto
     threads: int | None = None  # as many as there are cores
-    batch_size: int = 256
+    batch_size: int = 320
     block_size: int = 32
     fast: bool = True  # many probes at once where the layers allow it; else the plain loop everywhere
     memory_gb: float = 2.0  # for what is held at a time, GiB, beside the model and its samples
@@ -321,11 +321,12 @@ def check(cfg: DictConfig) -> Config:
     """The typed configuration, if its parts fit together.
 
     Raises:
-        ValueError: a missing value, or an impossible combination.
+        ValueError: an unknown setting, a missing value, or an impossible combination.
     """
     missing = OmegaConf.missing_keys(cfg)
     if missing:
         raise ValueError(f"expected a value for {', '.join(sorted(missing))}, got none; set it")
+    _check_known(cfg)
     config = OmegaConf.to_object(cfg)
     assert isinstance(config, Config)
     if not isinstance(config.estimator, PromptConfig):
@@ -335,6 +336,10 @@ def check(cfg: DictConfig) -> Config:
                 f"expected either estimator.lr or estimator.self_gain, got {step_size[0]} and {step_size[1]}; "
                 "set one and the other to null"
             )
+    if isinstance(config.estimator, FineTuneConfig) and config.estimator.num_steps < 1:
+        raise ValueError(
+            f"expected estimator.num_steps of at least 1, got {config.estimator.num_steps}; nothing is learned in none"
+        )
     if config.trainer.epochs < 0:
         raise ValueError(f"expected trainer.epochs of at least 0, got {config.trainer.epochs}; raise it")
     sizes = {
@@ -357,9 +362,25 @@ def check(cfg: DictConfig) -> Config:
     return config
 
 
+def _check_known(node: DictConfig, place: str = "") -> None:
+    """Refuse what `+name=value` adds to a schema: nobody would read it."""
+    schema = OmegaConf.get_type(node)
+    known = [one.name for one in fields(schema)] if is_dataclass(schema) else list(node)
+    for key in map(str, node):
+        if key not in known:
+            hint = "; options of an optimizer go to +estimator.optimizer_options" if schema is FineTuneConfig else ""
+            raise ValueError(
+                f"expected a setting of {place or 'a run'} among {', '.join(known)}, got {key!r}; correct it{hint}"
+            )
+        if not OmegaConf.is_interpolation(node, key) and isinstance(child := node[key], DictConfig):
+            _check_known(child, f"{place}.{key}".lstrip("."))
+
+
 def _check_fit(config: Config) -> None:
     """Refuse a model that cannot read the data, or one that knows no language."""
     data, model = config.data, config.model
+    if isinstance(model, CNNConfig) and len(model.channels) != 2:
+        raise ValueError(f"expected two numbers of model.channels, of two convolutions, got {model.channels}; give two")
     if isinstance(model, CNNConfig) and isinstance(data, OwnConfig):
         raise ValueError("expected model=own for data=own, got the CNN; name your model's class with model._target_")
     if isinstance(model, CNNConfig) and isinstance(data, DomainConfig | NounsConfig):

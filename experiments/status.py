@@ -8,9 +8,8 @@ interrupted  ended by a person, or by a cluster that wanted the machine
 stale        said to be running, but no process is at it: it was killed
 
 Of a running one that has measured every block, the column "left" says that it is scoring. Whatever is not done is taken
-up by the same command again. A run that is measured in shards is what the first of these
-is that any of them is: running, failed, stale, interrupted, planned; where all are done and nobody put them together it
-is stale.
+up by the same command again. A run that is measured in shards has the first state of running, failed, stale,
+interrupted and planned that any of its shards has; where all are done and nobody put them together it is stale.
 """
 
 import argparse

@@ -28,6 +28,9 @@ MAX_PROBES = 100
 
 MAX_EVALUATIONS = 60
 
+FLAT, MAX_FLAT = 0.01, 3
+"""Doublings in a row that change the median self-gain by no more than this (log): it has reached what it can."""
+
 MAX_CHECKED = 10
 """Probes on which the self-gain of a given learning rate is read where the matrix itself does not tell it."""
 
@@ -100,14 +103,16 @@ def find_step_size(
     low_lr = first_order_lr(model, chosen, estimator, seed=seed) / 8
     while (low := excess(low_lr)) > 0:
         low_lr /= 8
-    best = low
+    best, num_flat = low, 0
     while True:
         high_lr = 2 * low_lr
         high = excess(high_lr)
         if high >= -TOLERANCE:
             break
+        # Of numbers that round to none the gain is flat too, but not above 0.
+        num_flat = num_flat + 1 if best - FLAT < high < best + FLAT and _median(tried[-1][1]) > 0 else 0
         best = max(best, high)
-        if high < best - math.log(2):
+        if high < best - math.log(2) or num_flat == MAX_FLAT:
             raise ValueError(_unreachable(target, dict(tried)))
         low_lr, low = high_lr, high
     while high > TOLERANCE:
@@ -127,7 +132,7 @@ def check_step_size(
     """What the learning rate of an estimator gives, nats of `log_prob`, over a few of the clean probes.
 
     Raises:
-        ValueError: there are none.
+        ValueError: there are none, or all fail.
     """
     gains = self_gains(model, clean_probes(probes, at_most=MAX_CHECKED), estimator, seed=seed, engine=engine)
     return _step_size(estimator.describe()["lr"], gains)
@@ -158,6 +163,11 @@ def first_order_lr(model: nn.Module, probes: pd.DataFrame, estimator: Estimator,
 
 
 def _step_size(lr: float, gains_P: Float64[Array, " P"]) -> StepSize:
+    if np.isnan(gains_P).all():
+        raise ValueError(
+            f"expected a learning rate at which probes can be learned, got {lr:g}, at which all {len(gains_P)} tried "
+            "fail; lower estimator.lr"
+        )
     return StepSize(
         lr=lr,
         median=_median(gains_P),

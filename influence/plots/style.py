@@ -81,7 +81,7 @@ def _save_png(figure: Figure, path: Path) -> None:
     """With a palette of 256 colours, which look alike in a third of the bytes."""
     figure.savefig(path, metadata={"Software": None}, format="png")
     with Image.open(path) as drawn:
-        palette = drawn.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+        palette = drawn.convert("RGB").quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     palette.save(path, format="png", optimize=True)
 
 

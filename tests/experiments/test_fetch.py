@@ -31,8 +31,12 @@ def test_both_sets_go_to_the_repositorys_folder_from_wherever_it_is_called(calls
 
 
 def test_one_set_and_the_folders_can_be_named(calls, tmp_path):
-    fetch.main(["--folder", str(tmp_path), "--from", "mine", "fashion_mnist"])
-    assert calls == [("fashion_mnist", tmp_path, Path("mine"))]
+    given = tmp_path / "mine"
+    with pytest.raises(SystemExit, match=f"^expected --from a folder that holds the files, got {given}; correct it$"):
+        fetch.main(["--from", str(given)])
+    given.mkdir()
+    fetch.main(["--folder", str(tmp_path), "--from", str(given), "fashion_mnist"])
+    assert calls == [("fashion_mnist", tmp_path, given)]
 
 
 @pytest.mark.parametrize("error", [FileNotFoundError("no source has it"), ValueError("no source has it")])

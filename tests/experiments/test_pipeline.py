@@ -10,9 +10,10 @@ import torch
 from safetensors.torch import save_model
 
 import influence
-from experiments import build
+from experiments import build, pipeline
 from experiments.identity import base_hash, run_hash
 from experiments.run_folder import RunFolder
+from influence import FineTune
 from influence.data.stored import load_images
 from influence.data.vision import load
 from influence.files import read_json
@@ -147,16 +148,30 @@ def test_bad_input_ends_before_the_base_training(overrides, sentence, tmp_path, 
     assert not list(tmp_path.glob("models/*/weights*"))
 
 
-def test_probes_that_diverge_are_told_and_counted(tmp_path, caplog):
+def test_probes_that_diverge_are_told_and_counted(tmp_path, caplog, monkeypatch):
+    learn, learned = FineTune.learn, []
+
+    def fail_four(self, model, *lesson):
+        learned.append(lesson)
+        return "diverged at step 1: the loss is nan" if 1 < len(learned) <= 5 else learn(self, model, *lesson)
+
+    monkeypatch.setattr(pipeline, "_announce", lambda *_: None)  # learns a probe too
+    monkeypatch.setattr(FineTune, "learn", fail_four)
     with caplog.at_level(logging.WARNING):
-        run = execute(tmp_path, *UNTRAINED, *FEW, "estimator.lr=1e38")
+        run = execute(tmp_path, *UNTRAINED, *FEW)
     assert run.is_done
     matrix = InfluenceMatrix.load(run.path)
-    assert len(matrix.failures) == 10
-    assert np.isnan(matrix.gain).all()
+    assert np.isnan(matrix.gain).all(1).sum() == len(matrix.failures) == 4
     messages = [record.getMessage() for record in caplog.records if record.name == "experiments.pipeline"]
     assert len([message for message in messages if "failed: diverged" in message]) == 3  # the first three by name
-    assert messages[-1] == "10 of 10 probes failed; their rows are empty."
+    assert "4 of 10 probes failed; their rows are empty." in messages
+
+
+def test_a_run_in_which_every_probe_diverges_fails(tmp_path):
+    with pytest.raises(ValueError, match="^expected probes that can be learned, got none of 10: all failed, see above"):
+        execute(tmp_path, *UNTRAINED, *FEW, "estimator.lr=1e38")
+    (folder,) = tmp_path.glob("*/*/run.json")
+    assert RunFolder(folder.parent).status["status"] == "failed"
 
 
 @pytest.fixture

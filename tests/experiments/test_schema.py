@@ -1,11 +1,24 @@
+import inspect
+
 import pytest
 
-from experiments.schema import Config, check
+import influence
+from experiments.schema import Config, EngineConfig, check
 from tests.experiments.commands import composed
 
 
 def test_the_checked_configuration_is_typed():
     assert isinstance(check(composed()), Config)
+
+
+def test_what_an_optimizer_takes_may_be_added():
+    assert check(composed("+estimator.optimizer_options.momentum=0.9")).estimator.optimizer_options == {"momentum": 0.9}
+
+
+def test_commands_compute_as_the_library_does():
+    ours, its = EngineConfig(), inspect.signature(influence.measure).parameters
+    assert (ours.batch_size, ours.block_size) == (its["batch_size"].default, its["block_size"].default)
+    assert (ours.fast, ours.memory_gb) == (its["engine"].default.fast, its["engine"].default.memory_gb)
 
 
 @pytest.mark.parametrize(
@@ -46,6 +59,19 @@ def test_the_checked_configuration_is_typed():
         (["engine.batch_size=0"], "expected engine.batch_size of at least 1, got 0; raise it"),
         (["engine.block_size=-1"], "expected engine.block_size of at least 1, got -1; raise it"),
         (["engine.threads=0"], "expected engine.threads of at least 1, got 0; raise it"),
+        (["estimator.num_steps=0"], "expected estimator.num_steps of at least 1, got 0; nothing is learned in none"),
+        (["model.channels=[4]"], "expected two numbers of model.channels, of two convolutions, got [4]; give two"),
+        (
+            ["+estimator.momentum=0.9"],
+            "expected a setting of estimator among name, optimizer, optimizer_options, lr, self_gain, num_steps, "
+            "statements, parameters, train_mode, got 'momentum'; correct it; options of an optimizer go to "
+            "+estimator.optimizer_options",
+        ),
+        (
+            ["+data.probes.count=3"],
+            "expected a setting of data.probes among classes, per_class, indices, seed, sigmas, draws, clip, "
+            "pure_noise, got 'count'; correct it",
+        ),
     ],
 )
 def test_what_does_not_fit_together_is_refused_in_one_sentence(overrides, sentence):

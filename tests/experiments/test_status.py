@@ -240,6 +240,13 @@ def test_sweeps_collected_together_are_told_apart_by_their_name(tmp_path):
     ]
 
 
+def test_a_run_without_scores_is_named(tmp_path):
+    finished(tmp_path / "a", 1.0)
+    (tmp_path / "a" / "scores.parquet").unlink()
+    with pytest.raises(SystemExit, match=f"collect: expected scores in {tmp_path / 'a'}, got none; give it to python"):
+        collect.main([str(tmp_path)])
+
+
 def test_a_sweep_without_a_finished_run_is_refused(tmp_path):
     finished(tmp_path / "a", 1.0, state="failed")
     with pytest.raises(SystemExit) as caught:

@@ -9,7 +9,7 @@ from scipy.special import lambertw
 from influence import FineTune, FirstOrder, measure, step_size
 from influence.estimators.protocol import Row
 from influence.provenance import weights_digest
-from influence.step_size import clean_probes, find_step_size, first_order_lr
+from influence.step_size import check_step_size, clean_probes, find_step_size, first_order_lr
 from tests import oracles
 from tests.small import random_samples, ready, relu_cnn
 
@@ -127,6 +127,33 @@ def test_what_no_step_reaches_is_said(monkeypatch, probes):
     )
     with pytest.raises(ValueError, match=sentence):
         find_step_size(ready(relu_cnn), probes, Hump(1.2))
+
+
+class Saturating(Hump):
+    """A gain of 2 (1 - exp(-lr)), which never falls again."""
+
+    def with_lr(self, lr):
+        return Saturating(self_gain=None, lr=lr)
+
+    def rows(self, model, probes, targets, *, seed=0):
+        for _ in range(len(probes)):
+            yield Row(gain_T=np.empty(0), self_gain=float(2 - 2 * np.exp(-self.lr)))
+
+
+def test_a_gain_that_stays_below_the_wanted_ends_the_search(monkeypatch, probes):
+    monkeypatch.setattr(step_size, "first_order_lr", lambda *_, seed: 1.0)
+    # From 1/8 in doublings: of those from 8 on, three in a row gain less than a hundredth.
+    sentence = (
+        r"expected .* self-gain of 2.5 nats, got at most 2 \(at lr 64\) of 10 tried; lower estimator.self_gain or"
+    )
+    with pytest.raises(ValueError, match=sentence):
+        find_step_size(ready(relu_cnn), probes, Saturating(2.5))
+
+
+def test_a_learning_rate_at_which_all_fail_is_refused(probes):
+    sentence = "expected a learning rate at which probes can be learned, got 1e\\+200, at which all 3 tried fail; lower"
+    with pytest.raises(ValueError, match=sentence):
+        check_step_size(ready(relu_cnn), probes, FineTune(lr=1e200))
 
 
 def test_probes_without_a_gradient_are_refused(probes):

@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
+from PIL import Image
 
+from influence.plots.matrix import Panel, matrix_figure
 from influence.plots.style import save_figure, style
 
 DRAW = """
@@ -42,6 +44,22 @@ def test_writes_vector_picture_and_numbers_beside_each_other(tmp_path: Path) -> 
     assert paths[0].read_bytes().startswith(b"%PDF")
     assert paths[1].read_bytes().startswith(b"\x89PNG")
     pd.testing.assert_frame_equal(pd.read_csv(paths[2]), table)
+
+
+def test_the_colours_of_a_bar_survive_the_palette(tmp_path: Path) -> None:
+    """The key to a matrix, though each of its colours is a row of pixels among many white ones."""
+    gain_PT = np.random.default_rng(0).normal(size=(40, 40))
+    samples = pd.DataFrame({"id": map(str, range(40)), "group": "clean", "label": np.arange(40) // 4})
+    one, other = (
+        matrix_figure([[Panel(title="SGD", gain_PT=gain_PT, clip=2.0)]], samples, samples) for _ in range(2)
+    )
+    save_figure(one, tmp_path / "figure", {"gain": gain_PT})
+    with style():
+        other.savefig(tmp_path / "exact.png", metadata={"Software": None})
+    drawn, exact = (
+        np.asarray(Image.open(tmp_path / name).convert("RGB"), float) for name in ("figure.png", "exact.png")
+    )
+    assert np.abs(drawn - exact).max() < 20  # of 255
 
 
 def test_arrays_are_saved_as_they_are(tmp_path: Path) -> None:
