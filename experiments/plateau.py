@@ -15,7 +15,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from experiments.identity import DECISIVE
-from experiments.published import PLATEAUS
+from experiments.published import OPTIMIZERS, PLATEAUS
 from experiments.run_folder import RunFolder, find_runs
 from influence.matrix import InfluenceMatrix
 from influence.plateau import MIN_CORRELATION, plateau
@@ -88,7 +88,8 @@ def plateau_table(folders: Sequence[Path]) -> pd.DataFrame:
 
 def draw(table: pd.DataFrame, folder: Path) -> list[Path]:
     """The plateau's figure, with the table as its data, in `folder`."""
-    figure = plateau_figure(table, min_correlation=MIN_CORRELATION, band="quartiles", unit="nats;\nof texts, per token")
+    named = table.replace({"optimizer": OPTIMIZERS})
+    figure = plateau_figure(named, min_correlation=MIN_CORRELATION, band="quartiles", unit="nats;\nof texts, per token")
     return save_figure(figure, folder / "lr_plateau", table)
 
 

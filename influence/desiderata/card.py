@@ -90,7 +90,9 @@ def card(scores: pd.DataFrame) -> Card:
     is_judged = table["overall"] != DESCRIPTIVE
     is_shown = _any(is_judged, table, ROW) | ~_any(is_judged, table, ["desideratum"])
     shown = _in_order(table[is_shown], estimators)
-    return Card(scores=shown, estimators=estimators, notes=tuple(_notes(shown, undefined, table[~is_shown])))
+    return Card(
+        scores=shown, estimators=estimators, notes=tuple(_notes(shown, estimators, undefined, table[~is_shown]))
+    )
 
 
 def overall(verdicts: Iterable[str]) -> str:
@@ -122,8 +124,11 @@ def _in_order(table: pd.DataFrame, estimators: Sequence[str]) -> pd.DataFrame:
     return table.loc[place.sort_values(list(order), kind="stable").index].reset_index(drop=True)
 
 
-def _notes(shown: pd.DataFrame, undefined: pd.DataFrame, described: pd.DataFrame) -> Iterator[str]:
-    for estimator, part in shown.groupby("estimator", sort=False):
+def _notes(
+    shown: pd.DataFrame, estimators: Sequence[str], undefined: pd.DataFrame, described: pd.DataFrame
+) -> Iterator[str]:
+    for estimator in estimators:
+        part = shown[shown["estimator"] == estimator]
         counts = part.drop_duplicates("row")["overall"].value_counts()
         said = ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS if verdict in counts)
         judged = part["p_good"].notna().sum()

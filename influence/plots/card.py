@@ -26,7 +26,10 @@ LOOKS: dict[str, dict[str, Any]] = {
 GOOD_SIDE = "0.91"
 """Grey of what lies on the good side of a threshold."""
 
-LEGEND = "Points with 95 % intervals; at the dashed line stands the threshold, and grey is its good side."
+LEGEND = (
+    "Points with 95 % intervals; at the dashed line stands the threshold, and grey is its good side. Full circles are "
+    "satisfied, crosses violated, open circles undecided, squares void, diamonds only described."
+)
 
 # In inches.
 LABELS = 2.05
@@ -98,7 +101,7 @@ def draw_score(axes: Axes, row: pd.Series, *, limits: tuple[float, float]) -> No
     """
     axes.set(xlim=limits, ylim=(0, 1), yticks=[])
     axes.spines["left"].set_visible(False)
-    axes.xaxis.set_major_locator(MaxNLocator(2, steps=[1, 2, 5, 10]))
+    axes.xaxis.set_major_locator(MaxNLocator(2, steps=[1, 2, 5, 10], min_n_ticks=1))
     axes.tick_params(axis="x", length=1.5, pad=1, labelsize=5)
     good = (row["threshold"], limits[1]) if row["better"] == "higher" else (limits[0], row["threshold"])
     axes.axvspan(*good, color=GOOD_SIDE, linewidth=0, zorder=0)
@@ -153,7 +156,7 @@ def _numbers(row: pd.Series, limits: tuple[float, float]) -> str:
     if np.isnan(row["value"]):
         return "undefined"
     decimals = max(0, 2 - math.floor(math.log10(limits[1] - limits[0])))
-    value, low, high = (f"{row[name]:.{decimals}f}" for name in ("value", "low", "high"))
+    value, low, high = (f"{round(row[name], decimals) + 0.0:.{decimals}f}" for name in ("value", "low", "high"))
     ends = "" if np.isnan(row["low"]) else f" [{low}, {high}]"
     return f"{value}{ends}".replace("-", "\N{MINUS SIGN}")
 
