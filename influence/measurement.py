@@ -104,7 +104,8 @@ def measure(
         "readout": readout.describe(),
         "estimator": estimator.describe(),
     }
-    tables = [_with_probabilities(model, samples, batch_size) for samples in (probes, targets)]
+    tables = [_with_probabilities(model, probes, batch_size)]
+    tables.append(tables[0] if targets is probes else _with_probabilities(model, targets, batch_size))
 
     def begin() -> dict[str, Any]:
         return _begin(model, probes, targets, estimator, readout, identity, batch_size, block_size, engine, provenance)

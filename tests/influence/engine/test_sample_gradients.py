@@ -12,12 +12,12 @@ from influence.models.base import initialise
 
 
 class Convolutions(nn.Module):
-    """A stride, a dilation, a layer that is passed twice and an activation in place."""
+    """A stride, kernels and dilations that differ in their two axes, a layer that is passed twice and an activation in place."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.first = nn.Conv2d(1, 3, 3, stride=2, padding=1)
-        self.second = nn.Conv2d(3, 3, 3, padding=2, dilation=2, bias=False)
+        self.first = nn.Conv2d(1, 3, (3, 2), stride=2, padding=1, dilation=(1, 3))
+        self.second = nn.Conv2d(3, 3, 3, padding=(1, 2), dilation=(1, 2), bias=False)
         self.wide = nn.Linear(48, 40)
         self.last = nn.Linear(40, 5)
 
@@ -89,7 +89,7 @@ def test_a_wide_layer_is_kept_as_factors_and_a_convolution_is_not() -> None:
     gradients = ByLayer(model, list(model.parameters()))(value, batch())
     assert isinstance(gradients[model.wide], Outer)
     assert isinstance(gradients[model.first], Tensor)
-    assert gradients[model.first].shape == (6, 3 * 9 + 3)
+    assert gradients[model.first].shape == (6, 3 * 6 + 3)
     assert all(
         part.device.type == "cpu" and part.dtype == torch.float64
         for part in gradients.values()
