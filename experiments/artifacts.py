@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.run_folder import RunFolder
+from experiments.run_folder import IMAGES, RunFolder
 from experiments.tables import slug
 from influence.matrix import InfluenceMatrix
 from influence.matrix_folder import read_header
@@ -73,7 +73,7 @@ def matrix_artifact(run_id: str, folder: Path, matrix: InfluenceMatrix) -> "Arti
             "estimator": dict(matrix.estimator),
         },
     )
-    for name in ("config.yaml", "run.json", "matrix.json", "probes.parquet", "targets.parquet", "samples.npz"):
+    for name in ("config.yaml", "run.json", "matrix.json", "probes.parquet", "targets.parquet", IMAGES):
         if (folder / name).exists():
             artifact.add_file(str(folder / name))
     if (folder / "blocks").is_dir():

@@ -30,7 +30,7 @@ from experiments.published import (
     fig1_step_sizes,
 )
 from experiments.readme import TABLES, save_table, stored_tables, write_readme
-from experiments.run_folder import find_runs
+from experiments.run_folder import find_runs, images_of
 from experiments.schema import REPOSITORY
 from influence.arrays import Array
 from influence.data.stored import load_images
@@ -173,10 +173,10 @@ def _clip(gain_PT: Array) -> float:
 
 def _thumbnails(folder: Path, matrix: InfluenceMatrix) -> dict[str, list[Array]]:
     """One image a group, that of the first probe in it; none where the samples are no images."""
-    if not (folder / "samples.npz").exists():
+    kept = images_of(folder)
+    if not kept.exists():
         return {}
-    first = matrix.probes.drop_duplicates("group")
-    images = load_images(folder / "samples.npz", first)
+    images = load_images(kept, matrix.probes.drop_duplicates("group"))
     return {group: [image[0]] for group, image in zip(images["group"], images["image"], strict=True)}
 
 

@@ -14,14 +14,11 @@ from omegaconf import OmegaConf
 
 from experiments.identity import DECISIVE
 from experiments.published import PUBLISHED
-from experiments.run_folder import RunFolder, find_runs
+from experiments.run_folder import IMAGES, RunFolder, find_runs, images_of
 from influence.files import write_atomically
 from influence.matrix_folder import pack, read_header
 
 FILES = ("run.json", "matrix.json", "scores.parquet")
-
-OF_THE_FIRST_SEED = "samples.npz"
-"""Images, which weigh as much as the rest of a small run."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -39,10 +36,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def freeze(folder: Path, published: Path) -> Path:
     """Copy a run to `published/<name>/<hash>/` and its base weights to `published/models/<hash>/`.
 
-    Of base models that differ in their seed only the first is kept, and only its runs keep their images: the
-    others' weights are known by their digest, and trained again in minutes. Gains are kept to a part in 65,000. Of
-    the configuration only what decides the numbers is kept: paths of a machine are not, and given weights are named
-    by their checksum.
+    Of base models that differ in their seed only the first is kept, and only one of its runs on the same data keeps
+    the images: the others' weights are known by their digest, and trained again in minutes. Gains are kept to a
+    part in 65,000. Of the configuration only what decides the numbers is kept: paths of a machine are not, and
+    given weights are named by their checksum.
 
     Raises:
         ValueError: the run has not finished, or its code was not committed.
@@ -59,7 +56,7 @@ def freeze(folder: Path, published: Path) -> Path:
     config = run.config
     target = published / str(config.name) / folder.resolve().name
     first = config.trainer.seed == 0
-    for name in [*FILES, OF_THE_FIRST_SEED] if first else FILES:
+    for name in FILES:
         if (folder / name).exists():
             _copy(folder / name, target / name)
     pack(folder, target)
@@ -75,6 +72,8 @@ def freeze(folder: Path, published: Path) -> Path:
     if given is not None:
         kept.model.weights = base["sha256"]
     write_atomically(target / "config.yaml", lambda path: path.write_text(OmegaConf.to_yaml(kept)))
+    if first and (folder / IMAGES).exists() and not images_of(target).exists():
+        _copy(folder / IMAGES, target / IMAGES)
     return target
 
 

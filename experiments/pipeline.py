@@ -18,7 +18,7 @@ from tqdm import tqdm
 from experiments import build
 from experiments.figures import draw_run
 from experiments.identity import base_hash
-from experiments.run_folder import RunFolder
+from experiments.run_folder import IMAGES, RunFolder
 from experiments.schema import REPOSITORY, Config, DomainConfig, ImagesConfig, PromptConfig
 from experiments.score import save_scores
 from experiments.tracking import Tracker, track
@@ -148,7 +148,7 @@ def _save_images(config: Config, folder: RunFolder, probes: pd.DataFrame, target
     if not isinstance(config.data, ImagesConfig):
         return {}
     images = build.domain(config.data)
-    save_images(folder.path / "samples.npz", pd.concat([probes, targets]), images)
+    save_images(folder.path / IMAGES, pd.concat([probes, targets]), images)
     return {f"{images.name} {images.split}": dict(images.checksums)}
 
 

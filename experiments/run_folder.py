@@ -13,6 +13,8 @@ from omegaconf import DictConfig, OmegaConf
 from influence.files import is_locked, locked, read_json, write_atomically, write_json
 from influence.matrix_folder import missing_blocks
 
+IMAGES = "samples.npz"
+
 
 class RunFolder:
     """`outputs/<name>/<hash>/`, or the folder of one of its shards.
@@ -95,6 +97,15 @@ class RunFolder:
 def shard_path(index: int, count: int) -> str:
     """Folder of a shard inside that of its run; "." where there is but one."""
     return "." if count == 1 else f"shards/{index}-of-{count}"
+
+
+def images_of(folder: Path) -> Path:
+    """Where the images of a run are, if any: in its folder, or in that of a frozen run beside it on the same data."""
+    if not (folder / IMAGES).exists():
+        for kept in sorted(folder.parent.glob(f"*/{IMAGES}")):
+            if RunFolder(kept.parent).settings["data"] == RunFolder(folder).settings["data"]:
+                return kept
+    return folder / IMAGES
 
 
 def find_runs(paths: Sequence[Path]) -> list[Path]:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from experiments.plan import read_plan
 from experiments.report.embed import table_data
-from experiments.run_folder import RunFolder
+from experiments.run_folder import IMAGES, RunFolder
 from experiments.run_sets import RunSet
 from experiments.schema import REPOSITORY
 from influence.matrix import InfluenceMatrix
@@ -110,7 +110,7 @@ def place(folder: Path) -> str:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    names = ("config.yaml", "run.json", "matrix.json", "samples.npz", "scores.parquet", "blocks.npz")
+    names = ("config.yaml", "run.json", "matrix.json", IMAGES, "scores.parquet", "blocks.npz")
     yield from (folder / name for name in names if (folder / name).exists())
     yield from sorted([*folder.glob("*.parquet"), *folder.glob("blocks/*.npz")])
 

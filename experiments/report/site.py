@@ -12,7 +12,7 @@ from experiments.cards import cards, primary_scores
 from experiments.published import LEDGER, PUBLISHED
 from experiments.report.embed import arguments, matrix_data, samples_data, script, table_data
 from experiments.report.runs import content_key, describe, find_folders, outcome, planned, scores
-from experiments.run_folder import RunFolder
+from experiments.run_folder import RunFolder, images_of
 from experiments.run_sets import RunSet, run_sets
 from experiments.schema import REPOSITORY
 from influence.desiderata.card import Card
@@ -95,7 +95,7 @@ def _entry(folder: Path, key: str, data: Path) -> dict[str, Any]:
 
 def script_of_samples(table: pd.DataFrame, folder: Path) -> tuple[str, bytes]:
     """Name and content of the script of a sample table; runs of the same samples share it."""
-    content = samples_data(table, folder / "samples.npz")
+    content = samples_data(table, images_of(folder))
     name = f"samples-{hashlib.sha256(script('addSamples', content)).hexdigest()[:16]}"
     return name, script("addSamples", name, content)
 

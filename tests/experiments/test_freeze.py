@@ -8,7 +8,7 @@ import pytest
 
 from experiments import freeze
 from experiments.identity import run_hash
-from experiments.run_folder import RunFolder
+from experiments.run_folder import IMAGES, RunFolder, images_of
 from influence.data.stored import load_images
 from influence.files import read_json, sha256, write_json
 from influence.matrix import InfluenceMatrix
@@ -44,7 +44,7 @@ def test_the_copy_is_the_matrix_to_fifteen_bits(smoke_copy, published):
     assert [block.id for block in one.blocks] == [block.id for block in other.blocks]
     few = list(one.probes["id"][[3, 7]])
     assert np.array_equal(InfluenceMatrix.load(target, probes=few).gain, other.gain[[3, 7]])
-    images = (load_images(folder / "samples.npz", one.probes)["image"] for folder in (run.path, target))
+    images = (load_images(folder / IMAGES, one.probes)["image"] for folder in (run.path, target))
     assert all(np.array_equal(*pair) for pair in zip(*images, strict=True))
     kept, copied = contents(run.path), contents(target)
     left = {name for name in kept if name.startswith((".", "figures/", "blocks/"))}
@@ -80,8 +80,20 @@ def test_of_many_seeds_the_weights_and_images_of_the_first_are_kept(smoke_copy, 
     assert run.config.trainer.seed == 1
     target = freeze.freeze(run.path, published)
     assert not (published / "models").exists()
-    assert not (target / "samples.npz").exists()
+    assert not (target / IMAGES).exists()
     assert InfluenceMatrix.load(target).provenance["identity"]["weights"]
+
+
+def test_of_runs_on_the_same_data_the_first_keeps_the_images(smoke_copy, published):
+    run = committed(smoke_copy)
+    others = [shutil.copytree(run.path, run.path.with_name(name)) for name in ("same", "different")]
+    settings = (others[1] / "config.yaml").read_text()
+    (others[1] / "config.yaml").write_text(re.sub(r"^  size: .*$", "  size: 9", settings, flags=re.MULTILINE))
+    targets = [freeze.freeze(folder, published) for folder in (run.path, *others)]
+    assert [images_of(target) for target in targets] == [targets[0] / IMAGES, targets[0] / IMAGES, targets[2] / IMAGES]
+    assert [(target / IMAGES).exists() for target in targets] == [True, False, True]
+    assert freeze.freeze(run.path, published) == targets[0]  # again, and the images stay
+    assert images_of(targets[0]).parent == targets[0]
 
 
 def text_files(folder: Path) -> dict[Path, str]:

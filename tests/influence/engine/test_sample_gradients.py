@@ -12,7 +12,7 @@ from influence.models.base import initialise
 
 
 class Convolutions(nn.Module):
-    """A stride, kernels and dilations that differ in their two axes, a layer that is passed twice and an activation in place."""
+    """A stride, kernels that differ in their two axes, a layer that is passed twice and an activation in place."""
 
     def __init__(self) -> None:
         super().__init__()
