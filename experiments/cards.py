@@ -26,7 +26,7 @@ MARKS = {SATISFIED: "✓", VIOLATED: "✗", UNDECIDED: "?", VOID: "∅", DESCRIP
 
 
 def cards(scored: Iterable[tuple[RunSet, pd.DataFrame]]) -> dict[str, Card]:
-    """The card of every model that the runs are of, by its name.
+    """The card of every model that the runs are of, by its name and in the order of names.
 
     An estimator is a column of the card. Runs of it whose settings are unusual, such as statements that are joined,
     stand there only where it has no others. Where several runs measure a desideratum in one domain, that one stands
@@ -42,7 +42,7 @@ def cards(scored: Iterable[tuple[RunSet, pd.DataFrame]]) -> dict[str, Card]:
     titles = {model: sets[0][0].model for model, sets in of_model.items()}
     return {
         title if list(titles.values()).count(title) == 1 else f"{title} ({model[:6]})": _card(of_model[model])
-        for model, title in titles.items()
+        for model, title in sorted(titles.items(), key=lambda one: one[1])
     }
 
 
