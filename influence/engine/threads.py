@@ -15,7 +15,7 @@ Where threads sleep while they wait, one took 0.6 of the time of two at 0.1 mill
 
 
 @contextmanager
-def as_many_as_help(parameters: Sequence[Tensor]) -> Iterator[None]:
+def threads_for(parameters: Sequence[Tensor]) -> Iterator[None]:
     """A scope with one thread for steps of `FEW` parameters, and with those there are for larger ones."""
     threads = torch.get_num_threads()
     few = sum(parameter.numel() for parameter in parameters) <= FEW

@@ -16,7 +16,7 @@ from influence.engine import piecewise
 from influence.engine.chunks import DEFAULT, Engine
 from influence.engine.low_rank import reason
 from influence.engine.texts import Texts
-from influence.engine.threads import as_many_as_help
+from influence.engine.threads import threads_for
 from influence.estimators import low_rank
 from influence.estimators.protocol import Row, check_step_size, say_once
 from influence.estimators.statements import check_statements, lessons
@@ -171,7 +171,7 @@ class FineTune:
         elif steps:
             optimizer = self.make_optimizer(parameters)
             for batch in steps:
-                with as_many_as_help(parameters):
+                with threads_for(parameters):
                     loss = optimizer.step(partial(_descend, model, batch, optimizer))
                 yield loss
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import influence
-from influence.engine.threads import FEW, as_many_as_help
+from influence.engine.threads import FEW, threads_for
 from tests.small import SoftmaxRegression, random_samples, ready
 
 
@@ -22,13 +22,13 @@ def _two_threads() -> Iterator[None]:
 
 @pytest.mark.parametrize(("size", "threads"), [(FEW, 1), (FEW + 1, 2)])
 def test_one_thread_takes_steps_of_few_parameters(size: int, threads: int) -> None:
-    with as_many_as_help([torch.zeros(size - 3), torch.zeros(3)]):
+    with threads_for([torch.zeros(size - 3), torch.zeros(3)]):
         assert torch.get_num_threads() == threads
     assert torch.get_num_threads() == 2
 
 
 def test_a_step_that_fails_leaves_the_threads() -> None:
-    with pytest.raises(ZeroDivisionError), as_many_as_help([torch.zeros(3)]):
+    with pytest.raises(ZeroDivisionError), threads_for([torch.zeros(3)]):
         raise ZeroDivisionError
     assert torch.get_num_threads() == 2
 
