@@ -90,7 +90,11 @@ def draw_published(published: Path) -> list[Path]:
         for domain, by_estimator in gains.items()
         for estimator, values in by_estimator.items()
     }
-    drawn += save_figure(histogram_figure(gains, limit=2, unit="median self-gains"), figures / "fig5a_fig6", shown)
+    drawn += save_figure(
+        histogram_figure(gains, limit=2, lowest=-0.5, num_bins=25, unit="median self-gains"),
+        figures / "fig5a_fig6",
+        shown,
+    )
     return [*drawn, *_draw_symmetry(domains, figures / "fig5b")]
 
 

@@ -69,9 +69,16 @@ def test_every_domain_has_a_panel_and_the_last_one_pools_them() -> None:
     assert [text.get_text() for text in legend.get_texts()] == ["learned", "prompted", "first order"]
 
 
-def test_panels_share_their_axes() -> None:
+def test_the_bins_may_begin_elsewhere() -> None:
+    axes = Figure().subplots()
+    gain = {"learned": np.array([-3.0, -0.2, 0.3, 1.9])}
+    draw_histogram(axes, gain, colors={"learned": COLORS[0]}, limit=2.0, lowest=-0.5, num_bins=5)
+    np.testing.assert_allclose(shares(axes, COLORS[0]), [2 / 4, 1 / 4, 0, 0, 1 / 4])
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == [f"≤{MINUS}0.5", "0", "1", "≥2"]
+
+
+def test_panels_share_the_axis_of_gains() -> None:
     first, second, _ = histogram_figure(gains()).axes
-    assert first.get_ylim() == second.get_ylim()
     assert first.get_xlim() == second.get_xlim() == (-4, 4)
     assert {axes.get_yscale() for axes in histogram_figure(gains(), logarithmic=True).axes} == {"log"}
 

@@ -6,10 +6,9 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 
 from influence.plots.style import COLORS, save_figure
-from influence.plots.symmetry import draw_bars, symmetry_figure
+from influence.plots.symmetry import draw_points, symmetry_figure
 
 NAN = float("nan")
 TABLE = pd.DataFrame(
@@ -25,23 +24,28 @@ TABLE = pd.DataFrame(
 PAPER = pd.DataFrame(
     [("transitivity", "prompted", 0.28), ("chain_induces", "SGD", 1.11)], columns=["domain", "estimator", "value"]
 )
-# By hand: three bars take 0.8 of a domain.
-PLACES = {"SGD": -0.8 / 3, "AdamW": 0.0, "prompted": 0.8 / 3}
+# By hand: three points share 0.6 of a domain.
+PLACES = {"SGD": -0.2, "AdamW": 0.0, "prompted": 0.2}
 ESTIMATORS = dict(zip(PLACES, COLORS, strict=False))
 
 
 def drawn() -> Axes:
     axes = Figure().subplots()
-    draw_bars(axes, TABLE, colors=ESTIMATORS, published=PAPER)
+    draw_points(axes, TABLE, colors=ESTIMATORS, published=PAPER)
     return axes
 
 
-def test_a_bar_stands_at_its_domain_and_estimator_as_high_as_its_value() -> None:
-    found = {
-        (round(bar.get_x() + bar.get_width() / 2, 9), bar.get_height(), to_hex(bar.get_facecolor()).upper())
-        for bar in drawn().patches
-        if isinstance(bar, Rectangle)
-    }
+def points(axes: Axes) -> list[tuple[float, float, str]]:
+    """Place, height and colour."""
+    lines = [line for line in axes.lines if line.get_marker() == "o"]
+    return [
+        (round(line.get_xdata()[0], 9), line.get_ydata()[0], to_hex(line.get_markerfacecolor()).upper())
+        for line in lines
+    ]
+
+
+def test_a_point_stands_at_its_domain_and_estimator_as_high_as_its_value() -> None:
+    found = set(points(drawn()))
     assert found == {
         (round(domain + PLACES[estimator], 9), value, ESTIMATORS[estimator])
         for domain, estimator, value in [(0, "SGD", 2), (0, "AdamW", 1), (0, "prompted", 0.25), (1, "prompted", 0.5)]
@@ -49,7 +53,7 @@ def test_a_bar_stands_at_its_domain_and_estimator_as_high_as_its_value() -> None
     assert [tick.get_text() for tick in drawn().get_xticklabels()] == ["transitivity", "chain\ninduces"]
 
 
-def test_an_interval_reaches_from_low_to_high_at_its_bar() -> None:
+def test_an_interval_reaches_from_low_to_high_at_its_point() -> None:
     lines = [line for line in drawn().lines if line.get_marker() == "None"]
     ends = {round(line.get_xdata()[0], 9): list(line.get_ydata()) for line in lines}
     assert ends[round(PLACES["SGD"], 9)] == [1.5, 2.75]
@@ -58,13 +62,13 @@ def test_an_interval_reaches_from_low_to_high_at_its_bar() -> None:
     assert np.isnan(ends[0]).all()
 
 
-def test_the_papers_value_is_marked_on_its_bar() -> None:
+def test_the_papers_value_is_marked_beside_its_point() -> None:
     marks = [line for line in drawn().lines if line.get_marker() == "D"]
     places = [(line.get_xdata()[0], line.get_ydata()[0]) for line in marks]
     assert places == [(pytest.approx(PLACES["prompted"]), 0.28), (pytest.approx(1 + PLACES["SGD"]), 1.11)]
 
 
-def test_an_undefined_value_is_named_in_place_of_its_bar() -> None:
+def test_an_undefined_value_is_named_in_place_of_its_point() -> None:
     (word,) = drawn().texts
     assert word.get_text() == "undefined"
     assert word.get_position()[0] == pytest.approx(1 + PLACES["SGD"])
@@ -74,7 +78,7 @@ def test_an_undefined_value_is_named_in_place_of_its_bar() -> None:
 def test_the_papers_measure_stands_beside_the_index(logarithmic: bool, scale: str) -> None:
     index = TABLE.assign(value=TABLE["value"] / 10)
     left, right = symmetry_figure(TABLE, index, published=PAPER, logarithmic=logarithmic).axes
-    heights = [[bar.get_height() for bar in axes.patches if isinstance(bar, Rectangle)] for axes in (left, right)]
+    heights = [[height for _, height, _ in points(axes)] for axes in (left, right)]
     assert heights == [[2, 1, 0.25, 0.5], [0.2, 0.1, 0.025, 0.05]]
     assert (left.get_yscale(), right.get_yscale()) == (scale, "linear")
     assert right.get_ylim() == (0, 1)
