@@ -18,7 +18,7 @@ PUBLISHED: dict[str, Any] = {
     "markeredgewidth": 0.6,
     "linestyle": "none",
 }
-POINT: dict[str, Any] = {"marker": "o", "markersize": 4, "linestyle": "none"}
+POINT: dict[str, Any] = {"marker": "o", "markersize": 4, "linestyle": "none", "clip_on": False}
 INTERVAL: dict[str, Any] = {"linewidth": 1.0, "zorder": 1}
 INDEPENDENT: dict[str, Any] = {"color": "0.5", "linewidth": 0.6, "linestyle": "--", "zorder": 0}
 DOMAIN_WIDTH = 0.6  # of the points of one domain; the next domain is 1 away
