@@ -336,10 +336,8 @@ def check(cfg: DictConfig) -> Config:
                 f"expected either estimator.lr or estimator.self_gain, got {step_size[0]} and {step_size[1]}; "
                 "set one and the other to null"
             )
-    if isinstance(config.estimator, FineTuneConfig) and config.estimator.num_steps < 1:
-        raise ValueError(
-            f"expected estimator.num_steps of at least 1, got {config.estimator.num_steps}; nothing is learned in none"
-        )
+    if isinstance(config.estimator, FineTuneConfig) and config.estimator.num_steps == 0:
+        raise ValueError("expected estimator.num_steps of at least 1, got 0; nothing is learned in none")
     if config.trainer.epochs < 0:
         raise ValueError(f"expected trainer.epochs of at least 0, got {config.trainer.epochs}; raise it")
     sizes = {

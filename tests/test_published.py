@@ -12,7 +12,7 @@ from experiments import build, schema
 from experiments.identity import run_hash
 from experiments.published import LEDGER, TEXTS
 from experiments.readme import TABLES, write_readme
-from experiments.run_folder import RunFolder, find_runs
+from experiments.run_folder import RunFolder, find_runs, images_of
 from influence.data.stored import load_images
 from influence.estimators.protocol import Estimator
 from influence.matrix import NEAR, SELF_GAIN, InfluenceMatrix
@@ -103,7 +103,7 @@ def test_five_entries_measured_again_after_training_again(folder, tmp_path):
 def check_entries(folder: Path, model: torch.nn.Module) -> None:
     matrix, config, cells = once_more(folder, 5)
     assert matrix.provenance["identity"]["weights"] == weights_digest(model)
-    probes, targets = (load_images(folder / "samples.npz", table) for table in (matrix.probes, matrix.targets))
+    probes, targets = (load_images(images_of(folder), table) for table in (matrix.probes, matrix.targets))
     for i, j in cells:
         again = measure(model, probes.iloc[[i]], targets.iloc[[j]], estimator=at_the_same_step(matrix, config))
         rounding = 1e-6 * max(10.0, abs(matrix.before[j]))  # of float32
