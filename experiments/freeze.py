@@ -36,10 +36,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def freeze(folder: Path, published: Path) -> Path:
     """Copy a run to `published/<name>/<hash>/` and its base weights to `published/models/<hash>/`.
 
-    Of base models that differ in their seed only the first is kept, and only one of its runs on the same data keeps
-    the images: the others' weights are known by their digest, and trained again in minutes. Gains are kept to a
-    part in 65,000. Of the configuration only what decides the numbers is kept: paths of a machine are not, and
-    given weights are named by their checksum.
+    Of base models that differ in their seed only the first is kept: the others' weights are known by their digest,
+    and trained again in minutes. Of runs on the same data only one keeps the images. Gains are kept to a part in
+    65,000. Of the configuration only what decides the numbers is kept: paths of a machine are not, and given
+    weights are named by their checksum.
 
     Raises:
         ValueError: the run has not finished, or its code was not committed.
@@ -55,7 +55,6 @@ def freeze(folder: Path, published: Path) -> Path:
         )
     config = run.config
     target = published / str(config.name) / folder.resolve().name
-    first = config.trainer.seed == 0
     for name in FILES:
         if (folder / name).exists():
             _copy(folder / name, target / name)
@@ -67,12 +66,12 @@ def freeze(folder: Path, published: Path) -> Path:
     given = kept.model.get("weights")
     weights = trained / "weights.safetensors" if given is None else Path(given)
     for source, name in ((weights, "weights.safetensors"), (trained / "training.json", "training.json")):
-        if source.exists() and (given is not None or first):
+        if source.exists() and (given is not None or config.trainer.seed == 0):
             _copy(source, published / "models" / base["folder"] / name)
     if given is not None:
         kept.model.weights = base["sha256"]
     write_atomically(target / "config.yaml", lambda path: path.write_text(OmegaConf.to_yaml(kept)))
-    if first and (folder / IMAGES).exists() and not images_of(target).exists():
+    if (folder / IMAGES).exists() and not images_of(target).exists():
         _copy(folder / IMAGES, target / IMAGES)
     return target
 

@@ -23,8 +23,10 @@ def with_pixel(value: float) -> pd.DataFrame:
     return changed
 
 
-def test_good_samples_pass():
-    check(table(), "probe")
+def test_good_samples_pass_and_are_left_as_they_are():
+    samples = table()
+    check(samples, "probe")
+    pd.testing.assert_frame_equal(samples, table())
 
 
 @pytest.mark.parametrize(
