@@ -1,10 +1,7 @@
 """What a run does, in order: base model, samples, matrix, scores, figures; each saved before the next begins."""
 
 import logging
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -17,6 +14,7 @@ from tqdm import tqdm
 from experiments import build
 from experiments.figures import draw_run
 from experiments.identity import base_hash
+from experiments.progress import ProgressBar
 from experiments.run_folder import IMAGES, RunFolder
 from experiments.schema import REPOSITORY, Config, DomainConfig, ImagesConfig, PromptConfig
 from experiments.score import save_scores
@@ -45,7 +43,13 @@ def execute(config: Config, folder: RunFolder) -> None:
     """Measure, score and draw one run into its folder; what is there already is kept."""
     measuring = prepare(config, folder)
     with track(config.tracking, folder.path) as tracker:
-        with _progress(tracker, config.engine.block_size) as progress:
+        with ProgressBar() as bar:
+
+            def progress(done: int, total: int) -> None:
+                bar(done, total)
+                if done % config.engine.block_size == 0 or done == total:
+                    tracker.progress(done, total, bar.seconds_left)
+
             measuring(progress)
         del measuring  # with the model and the samples: scoring a large matrix wants the memory
         _finish(config, folder, tracker)
@@ -54,8 +58,8 @@ def execute(config: Config, folder: RunFolder) -> None:
 def measure_shard(config: Config, folder: RunFolder) -> None:
     """Measure the blocks of one shard of a run."""
     measuring = prepare(config, folder)
-    with _progress(None, config.engine.block_size) as progress:
-        measuring(progress)
+    with ProgressBar() as bar:
+        measuring(bar)
 
 
 def merge(config: Config, folder: RunFolder) -> None:
@@ -161,7 +165,7 @@ def _left(config: Config, folder: RunFolder, probes: pd.DataFrame, targets: pd.D
             *(config.shard.index, config.shard.count, len(probes), len(planned), "s" if len(planned) > 1 else ""),
         )
     missing = set(missing_blocks(folder.path)) if (folder.path / "matrix.json").exists() else {one.id for one in mine}
-    return sum(one.probes.stop - one.probes.start for one in mine if one.id in missing)
+    return sum(one.size for one in mine if one.id in missing)
 
 
 def _announce(
@@ -192,21 +196,6 @@ def _extent(probes: pd.DataFrame, targets: pd.DataFrame) -> str:
         return f"{len(probes)} probes x {len(targets)} targets"
     count = probes["world"].nunique()
     return f"{len(probes)} probes, each x the {len(targets) // count} targets of its world ({count} worlds)"
-
-
-@contextmanager
-def _progress(tracker: Tracker | None, block_size: int) -> Iterator[Progress]:
-    """A bar that opens with the first probe and moves with each; the tracker is told after every block."""
-    bar, start = tqdm(desc="Measuring", unit="probe", file=sys.stderr, delay=1e-9), time.perf_counter()
-
-    def progress(done: int, total: int) -> None:
-        bar.total = total
-        bar.update(done - bar.n)
-        if tracker is not None and (done % block_size == 0 or done == total):
-            tracker.progress(done, total, (time.perf_counter() - start) / done * (total - done))
-
-    with bar:
-        yield progress
 
 
 def _warn_of_failures(matrix: InfluenceMatrix) -> None:

@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from tqdm import tqdm
 
 from experiments import schema
+from experiments.progress import ProgressBar
 from experiments.run_folder import RunFolder
 from influence.matrix import InfluenceMatrix
 from influence.matrix_folder import PACKED, read_header
@@ -83,13 +83,8 @@ def repeat(run: Path, folder: Path) -> Comparison:
     from experiments.pipeline import prepare
 
     again = RunFolder(folder)
-    with again.alone(), again.recorded(cfg), tqdm(desc="Measuring", unit="probe", delay=1e-9) as bar:
-
-        def progress(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        repeated = prepare(config, again)(progress)
+    with again.alone(), again.recorded(cfg), ProgressBar() as bar:
+        repeated = prepare(config, again)(bar)
     return compare(stored, repeated, is_frozen=(run / PACKED).exists())
 
 

@@ -35,6 +35,11 @@ class Extent:
     probes: slice
     targets: slice
 
+    @property
+    def size(self) -> int:
+        """Number of probes."""
+        return int(self.probes.stop - self.probes.start)
+
 
 def measure(
     model: nn.Module,
@@ -70,7 +75,8 @@ def measure(
         shard: index and count, (2, 5) for the third of five processes on one folder: every fifth block from the third
             on is measured here, the others by the others.
         provenance: kept with the matrix, beside the weights' checksum and the noise floor.
-        progress: called with the number of probes done and the number of all, of this shard.
+        progress: called with the number of probes done and the number of all, of this shard: first with those found
+            in the folder, then with every probe and, when it is saved, every block.
 
     Returns:
         The matrix, with the blocks of other shards as far as they are there. Where the model is a classifier its tables
@@ -260,25 +266,27 @@ def _missing_blocks(
     **settings: Any,
 ) -> Iterator[Block]:
     """Measures what the folder lacks of these blocks, one by one; blocks of the same targets share their reader."""
-    done, total = 0, sum(extent.probes.stop - extent.probes.start for extent in extents)
+    missing = [extent for extent in extents if folder is None or not _block_file(folder, extent).exists()]
+    total = sum(extent.size for extent in extents)
+    done = total - sum(extent.size for extent in missing)
+    progress(done, total)
     reader, read = None, slice(0)
-    for extent in extents:
-        if folder is None or not _block_file(folder, extent).exists():
-            if reader is None or extent.targets != read:
-                read = extent.targets
-                reader = Reader(model, targets.iloc[read], readout, batch_size=batch_size, engine=engine)
-            yield measure_block(
-                model,
-                probes,
-                targets,
-                extent,
-                readout=readout,
-                batch_size=batch_size,
-                progress=lambda rows, done=done: progress(done + rows, total),  # type: ignore[misc]
-                reader=reader,
-                **settings,
-            )
-        done += extent.probes.stop - extent.probes.start
+    for extent in missing:
+        if reader is None or extent.targets != read:
+            read = extent.targets
+            reader = Reader(model, targets.iloc[read], readout, batch_size=batch_size, engine=engine)
+        yield measure_block(
+            model,
+            probes,
+            targets,
+            extent,
+            readout=readout,
+            batch_size=batch_size,
+            progress=lambda rows, done=done: progress(done + rows, total),  # type: ignore[misc]
+            reader=reader,
+            **settings,
+        )
+        done += extent.size
         progress(done, total)
 
 

@@ -147,7 +147,7 @@ class TestShards:
             shard=(1, 2),
             progress=lambda done, total: told.append((done, total)),
         )
-        assert told == [(1, 3), (2, 3), (2, 3), (3, 3), (3, 3)]  # of the blocks 2 to 3, and 6
+        assert told == [(0, 3), (1, 3), (2, 3), (2, 3), (3, 3), (3, 3)]  # of the blocks 2 to 3, and 6
 
     @pytest.mark.parametrize(("shard", "shared"), [((2, 2), True), ((-1, 2), True), ((0, 0), True), ((0, 2), False)])
     def test_that_are_none_are_refused(self, tmp_path, probes, shard, shared):

@@ -240,7 +240,7 @@ def test_progress_counts_probes(probes):
     measure(
         ready(relu_cnn), probes, estimator=FineTune(lr=0.1), block_size=2, progress=lambda *call: calls.append(call)
     )
-    assert calls == [(1, 3), (2, 3), (2, 3), (3, 3), (3, 3)]
+    assert calls == [(0, 3), (1, 3), (2, 3), (2, 3), (3, 3), (3, 3)]
 
 
 class Timed(SoftmaxRegression):
