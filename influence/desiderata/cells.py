@@ -107,7 +107,8 @@ def square(matrix: InfluenceMatrix) -> tuple[Float64[Array, "N N"], Bool[Array, 
 def noise_levels(units: Sequence[InfluenceMatrix]) -> list[Condition]:
     """Every noise of probes: by its kind (`noise`) where samples name one, else by its standard deviation (`sigma`).
 
-    The primary one stands where there is no noise, and the score says there that it has no noisy copies.
+    The primary one stands where there is no noise, and the score says there that it has no noisy copies; of texts,
+    that it does not apply.
     """
     probes = pd.concat([unit.probes for unit in units])
     by = "noise" if "noise" in probes else "sigma"
@@ -125,7 +126,10 @@ def copies(samples: pd.DataFrame, noise: Condition, *, draw: int = 0) -> pd.Seri
 
     Raises:
         UndefinedError: a source has two such copies, or none has one.
+        NotApplicableError: their noise is of kinds, and the condition names a standard deviation.
     """
+    if "noise" in samples and noise.get("sigma"):
+        raise NotApplicableError("expected noise of some standard deviation, got samples whose noise is of kinds")
     wanted_N = np.logical_and.reduce([column(samples, name) == level for name, level in noise.items()])
     if "draw" in samples:
         wanted_N = wanted_N & (np.asarray(samples["draw"]) == draw)

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from influence.desiderata import SCORES, score
-from influence.desiderata.cells import CLEAN, copies, noise_levels, square
+from influence.desiderata.cells import CLEAN, PRIMARY_NOISE, copies, noise_levels, square
 from influence.desiderata.spec import NotApplicableError, UndefinedError
 from tests.influence.desiderata.matrices import images, matrix_of, samples
 
@@ -59,6 +59,8 @@ def test_missing_and_repeated_copies_are_said() -> None:
         copies(AS_TEXTS.assign(draw=0), {"noise": "typos"})
     with pytest.raises(NotApplicableError, match="expected a column 'noise' of the samples"):
         copies(AS_IMAGES, {"noise": "typos"})
+    with pytest.raises(NotApplicableError, match="expected noise of some standard deviation, got samples whose noise"):
+        copies(AS_TEXTS, PRIMARY_NOISE)
 
 
 def test_noise_named_by_its_kind_scores_as_noise_named_by_its_size() -> None:
