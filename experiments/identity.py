@@ -18,6 +18,9 @@ RESULTS_VERSION = 1
 DECISIVE = ("data", "model", "trainer", "estimator", "readout", "seed")
 """The parts of a configuration that decide the numbers; name, engine, tracking, trust and outputs do not."""
 
+MODEL_FILES = {".json", ".safetensors", ".model", ".txt", ".jinja"}
+"""Endings of what a language model is loaded from."""
+
 
 def run_hash(cfg: DictConfig) -> str:
     """Twelve hexadecimal digits that two runs share exactly when their numbers must agree."""
@@ -60,7 +63,7 @@ def _model(cfg: DictConfig) -> Any:
     if "source" in settings:
         settings.pop("name")  # a title
     if settings.get("source") and Path(settings["source"]).is_dir():
-        files = sorted(path for path in Path(settings["source"]).iterdir() if path.suffix in (".json", ".safetensors"))
+        files = sorted(path for path in Path(settings["source"]).iterdir() if path.suffix in MODEL_FILES)
         settings["source"] = {path.name: sha256(path) for path in files}
     return settings
 

@@ -135,7 +135,7 @@ def _copy(folder: Path, settings: TrackingConfig) -> str:
         if figures:
             log_result(run, folder, figures)
         else:
-            from experiments.figures import draw_run
+            from experiments.run_figure import draw_run
 
             with tempfile.TemporaryDirectory() as temporary:
                 drawn = draw_run(folder, Path(temporary))

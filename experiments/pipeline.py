@@ -12,9 +12,9 @@ from torch import nn
 from tqdm import tqdm
 
 from experiments import build
-from experiments.figures import draw_run
 from experiments.identity import base_hash
 from experiments.progress import ProgressBar
+from experiments.run_figure import draw_run
 from experiments.run_folder import IMAGES, RunFolder
 from experiments.schema import REPOSITORY, Config, DomainConfig, ImagesConfig, PromptConfig
 from experiments.score import save_scores
@@ -111,8 +111,7 @@ def _finish(config: Config, folder: RunFolder, tracker: Tracker) -> None:
     """What follows when every block is there."""
     matrix = InfluenceMatrix.load(folder.path)
     _warn_of_failures(matrix)
-    if config.step_sizes:
-        _warn_of_step_size(matrix, config.step_sizes_at.self_gain)
+    _warn_of_step_size(matrix, config)
     if "world" not in matrix.probes:
         log.info("Scoring; with many images the intervals, which leave out each in turn, take minutes.")
     save_scores(folder.path, score(matrix, seed=config.seed))
@@ -206,18 +205,19 @@ def _warn_of_failures(matrix: InfluenceMatrix) -> None:
         log.warning("%d of %d probes failed; their rows are empty.", len(matrix.failures), len(matrix.probes))
 
 
-def _warn_of_step_size(matrix: InfluenceMatrix, wanted: float) -> None:
+def _warn_of_step_size(matrix: InfluenceMatrix, config: Config) -> None:
     """A stored learning rate is one for a model and its samples: say so where it gives another self-gain."""
-    if matrix.estimator.get("lr") is None or matrix.estimator["self_gain"] is not None:  # none, or one searched for
+    stored = config.step_sizes.get(matrix.estimator.get("optimizer", ""))
+    if stored is None or matrix.estimator["lr"] != stored:
         return
-    median = matrix.median_self_gain
+    wanted, median = config.step_sizes_at.self_gain, matrix.median_self_gain
     if abs(median / wanted - 1) > NEAR:
         log.warning(
             "Expected a median self-gain within %.0f %% of %g nats at the stored learning rate %.3g, got %.3g; "
             "find another with estimator.self_gain=%g.",
             100 * NEAR,
             wanted,
-            matrix.estimator["lr"],
+            stored,
             median,
             wanted,
         )

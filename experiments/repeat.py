@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         with nullcontext(options.into) if options.into else tempfile.TemporaryDirectory() as folder:
             result = repeat(options.folder, Path(folder))
-    except (FileNotFoundError, ValueError, TypeError, OSError, RuntimeError, OmegaConfBaseException) as error:
+    except (ValueError, TypeError, OSError, RuntimeError, ModuleNotFoundError, OmegaConfBaseException) as error:
         print(f"repeat: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:

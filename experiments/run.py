@@ -51,7 +51,7 @@ def main(cfg: DictConfig) -> float | None:
         if config.shard.index == 0 or not was_done:  # shards that are looked up would all show the same
             show(run)
         return objective(run, config.objective)
-    except (ValueError, TypeError, OSError, RuntimeError) as error:
+    except (ValueError, TypeError, OSError, RuntimeError, ModuleNotFoundError) as error:
         # One sentence for the user; the traceback is in run.json.
         if logging.getLogger().isEnabledFor(logging.DEBUG):
             raise

@@ -23,7 +23,7 @@ from influence.desiderata.units import mean_world
 from influence.estimators.prompt import Prompt
 from influence.matrix import InfluenceMatrix
 from influence.plots.histogram import histogram_figure
-from influence.plots.matrix import Panel, matrix_figure
+from influence.plots.matrix import Panel, end_of_colors, matrix_figure
 from influence.plots.statements import panels_in_a_row, statement_figure
 from influence.plots.style import save_figure
 from influence.plots.symmetry import symmetry_figure
@@ -125,16 +125,7 @@ def _order(matrix: InfluenceMatrix) -> tuple[bool, int, float]:
 
 def _panel(matrix: InfluenceMatrix) -> Panel:
     gain_PT = mean_world(list(matrix.worlds())).gain
-    return Panel(title=title(matrix), gain_PT=gain_PT, clip=_clip(gain_PT))
-
-
-def _clip(gain_PT: Array) -> float:
-    """Where the colours end, to a digit upward; a name's own gain may be many times as large as all others."""
-    quantile = float(np.nanquantile(np.abs(gain_PT), CLIP_QUANTILE))
-    if quantile == 0:
-        return 1.0
-    digit = 10.0 ** math.floor(math.log10(quantile))
-    return float(f"{math.ceil(quantile / digit) * digit:.1g}")
+    return Panel(title=title(matrix), gain_PT=gain_PT, clip=end_of_colors(gain_PT, CLIP_QUANTILE))
 
 
 def _draw(rows: Sequence[Sequence[Panel | None]], matrices: Sequence[InfluenceMatrix], stem: Path) -> list[Path]:

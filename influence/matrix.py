@@ -131,6 +131,7 @@ class InfluenceMatrix:
                         self_gain_P=_kept(block.self_gain_P, rows),
                         before_T=_kept(block.before_T, columns),
                         failure_P=_kept(block.failure_P, rows),
+                        halvings_P=_kept(block.halvings_P, rows) if len(block.halvings_P) else block.halvings_P,
                     )
                 )
         return replace(

@@ -328,7 +328,7 @@ def _begin(
         settings |= {"lr": step_size.lr, "step_size": step_size.describe()}
     elif settings.get("lr") and readout.name != "log_prob" and sets_step_size(probes).any():
         checked = check_step_size(model, probes, estimator, seed=identity["seed"], engine=engine)
-        settings["step_size"] = checked.describe()
+        settings |= {"step_size": checked.describe()} if checked else {}
     return {
         "stamp": _stamp(identity, settings),
         "blocks": {

@@ -4,14 +4,27 @@ import hashlib
 import os
 import platform
 import subprocess
-from importlib.metadata import version
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-LIBRARIES = ("torch", "torchvision", "numpy", "pandas", "scipy", "pytorch-lightning")
+LIBRARIES = (
+    "torch",
+    "torchvision",
+    "numpy",
+    "pandas",
+    "scipy",
+    "scikit-learn",
+    "pytorch-lightning",
+    "transformers",
+    "tokenizers",
+    "gguf",
+    "peft",
+)
 
 
 def collect(repository: Path) -> dict[str, Any]:
@@ -22,7 +35,7 @@ def collect(repository: Path) -> dict[str, Any]:
         "commit": _git(repository, "rev-parse", "HEAD"),
         "dirty": None if changes is None else bool(changes),
         "python": platform.python_version(),
-        "libraries": {name: version(name) for name in LIBRARIES},
+        "libraries": versions(LIBRARIES),
         "machine": {
             "system": platform.platform(),
             "processor": _processor(),
@@ -31,6 +44,17 @@ def collect(repository: Path) -> dict[str, Any]:
         },
         "threads": torch.get_num_threads(),
     }
+
+
+def versions(libraries: Iterable[str]) -> dict[str, str]:
+    """Version of each of these packages that is installed."""
+    found = {}
+    for name in libraries:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:  # of an extra
+            continue
+    return found
 
 
 def cores() -> int:

@@ -100,7 +100,7 @@ def find_step_size(
         log.info("Step size: lr %.3g gives a median self-gain of %.3g nats.", lr, median)
         return math.log(max(median, sys.float_info.min) / target)
 
-    low_lr = first_order_lr(model, chosen, estimator, seed=seed) / 8
+    low_lr = first_order_lr(model, chosen, estimator, seed=seed, engine=engine) / 8
     while (low := excess(low_lr)) > 0:
         low_lr /= 8
     best, num_flat = low, 0
@@ -128,14 +128,16 @@ def find_step_size(
 
 def check_step_size(
     model: nn.Module, probes: pd.DataFrame, estimator: Estimator, *, seed: int = 0, engine: Engine = DEFAULT
-) -> StepSize:
+) -> StepSize | None:
     """What the learning rate of an estimator gives, nats of `log_prob`, over a few of the clean probes.
 
+    None where the median one fails: that is a result, which nothing but a median can be given for.
+
     Raises:
-        ValueError: there are none, or all fail.
+        ValueError: there are none.
     """
     gains = self_gains(model, clean_probes(probes, at_most=MAX_CHECKED), estimator, seed=seed, engine=engine)
-    return _step_size(estimator.describe()["lr"], gains)
+    return _step_size(estimator.describe()["lr"], gains) if math.isfinite(_median(gains)) else None
 
 
 def self_gains(
@@ -147,12 +149,15 @@ def self_gains(
     return np.array([row.self_gain for row in estimator.rows(model, probes, nothing, seed=seed)])
 
 
-def first_order_lr(model: nn.Module, probes: pd.DataFrame, estimator: Estimator, *, seed: int = 0) -> float:
+def first_order_lr(
+    model: nn.Module, probes: pd.DataFrame, estimator: Estimator, *, seed: int = 0, engine: Engine = DEFAULT
+) -> float:
     """The learning rate that the first-order formula gives for the wanted self-gain."""
     settings = estimator.describe()
     optimizer = settings["optimizer"] if settings["optimizer"] in DIRECTIONS else "adam"
     linear = FirstOrder(optimizer=optimizer, lr=1.0, parameters=settings["parameters"])
-    slope = float(np.median(self_gains(model, probes, linear, seed=seed))) * max(1, settings.get("num_steps", 1))
+    median = float(np.median(self_gains(model, probes, linear, seed=seed, engine=engine)))
+    slope = median * max(1, settings.get("num_steps", 1))
     if not 0 < slope < math.inf:
         raise ValueError(
             f"expected probes that the model can learn from, got a median squared gradient of {slope}; "
@@ -163,11 +168,6 @@ def first_order_lr(model: nn.Module, probes: pd.DataFrame, estimator: Estimator,
 
 
 def _step_size(lr: float, gains_P: Float64[Array, " P"]) -> StepSize:
-    if np.isnan(gains_P).all():
-        raise ValueError(
-            f"expected a learning rate at which probes can be learned, got {lr:g}, at which all {len(gains_P)} tried "
-            "fail; lower estimator.lr"
-        )
     return StepSize(
         lr=lr,
         median=_median(gains_P),

@@ -9,7 +9,7 @@ import pytest
 
 from experiments.run_folder import RunFolder, find_runs
 from influence.matrix import InfluenceMatrix
-from tests.experiments.commands import contents, start, start_until
+from tests.experiments.commands import QUIET, contents, execute, start, start_until
 
 pytest.importorskip("transformers", reason="expected transformers, of the extra `text`, got none")
 pytestmark = pytest.mark.slow
@@ -83,6 +83,15 @@ def test_what_is_said(outputs):
     assert len(re.findall(extent, printed, re.MULTILINE)) == 2
     assert "beside.pdf" in printed
     assert "class_block" not in printed  # of images
+
+
+def test_a_run_in_which_every_probe_diverges_is_a_result(tmp_path):
+    run = execute(tmp_path, *SMOKE, "estimator=finetune", "estimator.lr=1e30", *QUIET)
+    assert run.is_done
+    matrix = InfluenceMatrix.load(run.path)
+    assert len(matrix.failures) == len(matrix.probes)
+    assert np.isnan(matrix.median_self_gain)
+    assert (run.path / "figures" / "matrix.png").exists()
 
 
 def test_a_killed_run_goes_on_with_the_same_bits(outputs, tmp_path):

@@ -23,7 +23,7 @@ def premise_gate(matrix: InfluenceMatrix, *, premise: int) -> Ratio:
         UndefinedError: there is no such premise, or the premises are not several statements with p among them.
     """
     world = World.of(matrix)
-    together = str(world.items["premises"].iloc[0])
+    together = world.premises
     alone = [item for item in world.of_role(f"p{premise}") if world.has(item, item) and world.has(together, item)]
     if len(alone) != 1:
         raise UndefinedError(f"expected one item of role p{premise}, learned alone and with others, got {len(alone)}")

@@ -171,9 +171,9 @@ def _related(matrix: InfluenceMatrix) -> tuple[Bool[Array, "P T"], Bool[Array, "
     statement_P, statement_T = (
         is_single(table) & (column(table, "role") != "name") for table in (matrix.probes, matrix.targets)
     )
-    named_P = statement_P & np.array([bool(names) for names in names_P])
+    named_P = statement_P & np.array([bool(names) for names in names_P], bool)
     used_PT = other_source(matrix) & named_P[:, None] & statement_T
-    shared_PT = np.array([[bool(one & other) for other in names_T] for one in names_P])
+    shared_PT = np.array([bool(one & other) for one in names_P for other in names_T], bool).reshape(used_PT.shape)
     nonce_PT, natural_PT = (used_PT & ~shared_PT & np.isin(role_T, list(roles)) for roles in (NONCE, NATURAL))
     if not (nonce_PT | natural_PT).any():
         raise UndefinedError("expected unrelated statements, got none")

@@ -140,10 +140,11 @@ class ByLayer:
     def _recorded(self, calls: list[tuple[nn.Module, Tensor, GradientEdge]]) -> Iterator[None]:
         """A scope in which every call of a layer is noted: its input, and where gradients reach its output."""
 
-        def note(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            calls.append((layer, inputs[0].detach(), get_gradient_edge(output)))
+        def note(layer: nn.Module, inputs: tuple[Tensor, ...], named: dict[str, Tensor], output: Tensor) -> None:
+            x = inputs[0] if inputs else named["input"]
+            calls.append((layer, x.detach(), get_gradient_edge(output)))
 
-        hooks = [layer.register_forward_hook(note) for layer in self.layers]
+        hooks = [layer.register_forward_hook(note, with_kwargs=True) for layer in self.layers]
         try:
             yield
         finally:

@@ -52,6 +52,13 @@ class Panel:
     clip: float
 
 
+def end_of_colors(gain_PT: Float64[Array, "P T"], quantile: float) -> float:
+    """Where colours end: this quantile of the absolute gains, to two digits; 1 where every gain is 0 or missing."""
+    measured = np.abs(gain_PT[np.isfinite(gain_PT)])
+    end = float(np.quantile(measured, quantile)) if len(measured) else 0.0
+    return float(f"{end:.2g}") or 1.0
+
+
 def matrix_figure(
     panels: Sequence[Sequence[Panel]],
     probes: pd.DataFrame,

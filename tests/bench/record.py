@@ -1,6 +1,5 @@
 """`bench.json`: each case as it was last measured, with where it was; the ratios of all at the top."""
 
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +7,7 @@ from experiments.schema import REPOSITORY
 from influence import provenance
 from influence.files import read_json, write_json
 
-LIBRARIES = ("transformers", "captum", "kronfluence")
+LIBRARIES = ("captum", "kronfluence")
 
 
 def keep(path: Path, case: str, record: dict[str, Any]) -> None:
@@ -22,11 +21,7 @@ def keep(path: Path, case: str, record: dict[str, Any]) -> None:
 def where() -> dict[str, Any]:
     """Commit, machine, threads and versions, those of the compared libraries among them."""
     found = provenance.collect(REPOSITORY)
-    for name in LIBRARIES:
-        try:
-            found["libraries"][name] = version(name)
-        except PackageNotFoundError:
-            continue
+    found["libraries"] |= provenance.versions(LIBRARIES)
     return found
 
 

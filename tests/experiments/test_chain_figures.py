@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from experiments.chain_figures import draw_chains, draw_published
-from experiments.figures import draw_run
+from experiments.run_figure import draw_run
 from experiments.text_figures import draw_beside
 from influence.data.chains import chains
 from influence.data.domains import load

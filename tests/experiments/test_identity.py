@@ -195,8 +195,12 @@ def test_a_folder_of_a_language_model_counts_by_its_content(tmp_path):
         (tmp_path / folder).mkdir()
         save_file({"weight": np.array([weight])}, tmp_path / folder / "model.safetensors")
     one, same, other = (hashes(*TEXT, f"model.source={tmp_path / folder}") for folder in ("one", "same", "other"))
-    assert one == same
-    assert not set(one) & set(other)
+    (tmp_path / "other" / "model.safetensors").write_bytes((tmp_path / "one" / "model.safetensors").read_bytes())
+    (tmp_path / "other" / "chat_template.jinja").write_text("{{ messages }}")
+    (tmp_path / "same" / "README.md").write_text("Nothing that is loaded.")
+    again, templated = (hashes(*TEXT, f"model.source={tmp_path / folder}") for folder in ("same", "other"))
+    assert one == same == again
+    assert not set(one) & (set(other) | set(templated))
 
 
 def test_a_setting_counts_as_the_number_that_it_is():

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from omegaconf import OmegaConf
 
-from experiments.figures import draw_run
+from experiments.run_figure import draw_run
 from experiments.text_figures import DrawBeside, draw_beside, wrapped
 from influence.arrays import Array
 from influence.data.nouns import noun_worlds

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from influence.provenance import collect, weights_digest
+from influence.provenance import collect, versions, weights_digest
 
 
 class TestWeightsDigest:
@@ -95,4 +95,6 @@ def test_what_is_collected_can_be_saved(repository):
     collected = collect(repository)
     assert json.loads(json.dumps(collected)) == collected
     assert collected["libraries"]["torch"] == version("torch")
+    assert collected["libraries"]["scikit-learn"] == version("scikit-learn")
+    assert versions(["torch", "no-such-package"]) == {"torch": version("torch")}
     assert collected["threads"] == torch.get_num_threads()

@@ -7,9 +7,10 @@ import torch
 from scipy.special import lambertw
 
 from influence import FineTune, FirstOrder, measure, step_size
+from influence.engine.chunks import Engine
 from influence.estimators.protocol import Row
 from influence.provenance import weights_digest
-from influence.step_size import check_step_size, clean_probes, find_step_size, first_order_lr
+from influence.step_size import check_step_size, clean_probes, find_step_size, first_order_lr, self_gains
 from tests import oracles
 from tests.small import random_samples, ready, relu_cnn
 
@@ -110,7 +111,7 @@ class Hump:
 @pytest.mark.parametrize("start", [1e-3, 0.02, 0.5, 1.0, 2.0, 8.0])
 @pytest.mark.parametrize("self_gain", [0.03, 0.3, 0.9])
 def test_of_two_roots_the_smaller_is_found_from_any_start(monkeypatch, probes, self_gain, start):
-    monkeypatch.setattr(step_size, "first_order_lr", lambda *_, seed: start)
+    monkeypatch.setattr(step_size, "first_order_lr", lambda *_, **__: start)
     found = find_step_size(ready(relu_cnn), probes, Hump(self_gain))
     roots = [-lambertw(-self_gain / np.e, branch).real for branch in (0, -1)]
     assert found.median == pytest.approx(self_gain, rel=0.05)
@@ -120,7 +121,7 @@ def test_of_two_roots_the_smaller_is_found_from_any_start(monkeypatch, probes, s
 
 
 def test_what_no_step_reaches_is_said(monkeypatch, probes):
-    monkeypatch.setattr(step_size, "first_order_lr", lambda *_, seed: 1.0)
+    monkeypatch.setattr(step_size, "first_order_lr", lambda *_, **__: 1.0)
     sentence = (
         r"expected a learning rate with a median self-gain of 1.2 nats, got at most 1 \(at lr 1\) of \d+ tried; "
         "lower estimator.self_gain or set estimator.lr"
@@ -141,7 +142,7 @@ class Saturating(Hump):
 
 
 def test_a_gain_that_stays_below_the_wanted_ends_the_search(monkeypatch, probes):
-    monkeypatch.setattr(step_size, "first_order_lr", lambda *_, seed: 1.0)
+    monkeypatch.setattr(step_size, "first_order_lr", lambda *_, **__: 1.0)
     # From 1/8 in doublings: of those from 8 on, three in a row gain less than a hundredth.
     sentence = (
         r"expected .* self-gain of 2.5 nats, got at most 2 \(at lr 64\) of 10 tried; lower estimator.self_gain or"
@@ -150,10 +151,27 @@ def test_a_gain_that_stays_below_the_wanted_ends_the_search(monkeypatch, probes)
         find_step_size(ready(relu_cnn), probes, Saturating(2.5))
 
 
-def test_a_learning_rate_at_which_all_fail_is_refused(probes):
-    sentence = "expected a learning rate at which probes can be learned, got 1e\\+200, at which all 3 tried fail; lower"
-    with pytest.raises(ValueError, match=sentence):
-        check_step_size(ready(relu_cnn), probes, FineTune(lr=1e200))
+def test_a_learning_rate_at_which_the_median_probe_fails_has_no_median(probes):
+    model = ready(relu_cnn)
+    assert check_step_size(model, probes, FineTune(lr=1e200)) is None
+    matrix = measure(model, probes, estimator=FineTune(lr=1e200), readout="logit")
+    assert "step_size" not in matrix.estimator
+    assert np.isnan(matrix.median_self_gain)
+    assert len(matrix.failures) == len(probes)
+
+
+def test_the_search_starts_within_the_memory_that_is_given(monkeypatch, probes):
+    engines = []
+
+    def seen(*arguments, engine, **settings):
+        engines.append(engine)
+        return self_gains(*arguments, engine=engine, **settings)
+
+    monkeypatch.setattr(step_size, "self_gains", seen)
+    engine = Engine(fast=False, memory_gb=0.5)
+    find_step_size(ready(relu_cnn), probes, FineTune(self_gain=0.3), engine=engine)
+    assert len(engines) > 2
+    assert set(engines) == {engine}
 
 
 def test_probes_without_a_gradient_are_refused(probes):
@@ -180,7 +198,7 @@ class Jump(Hump):
 
 
 def test_a_self_gain_that_is_jumped_over_is_said(monkeypatch, probes):
-    monkeypatch.setattr(step_size, "first_order_lr", lambda *_, seed: 4.0)
+    monkeypatch.setattr(step_size, "first_order_lr", lambda *_, **__: 4.0)
     with pytest.raises(ValueError, match=r"expected a learning rate with a median self-gain of 0\.3 nats, got"):
         find_step_size(ready(relu_cnn), probes, Jump(0.3))
 

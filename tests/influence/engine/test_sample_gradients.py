@@ -28,14 +28,14 @@ class Convolutions(nn.Module):
 
 
 class Sequences(nn.Module):
-    """Layers that pass several places of a sample."""
+    """Layers that pass several places of a sample, one of them called by keyword."""
 
     def __init__(self) -> None:
         super().__init__()
         self.inner, self.last = nn.Linear(8, 30), nn.Linear(30, 5)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.last(torch.relu(self.inner(x.flatten(1, 2)))).sum(1)
+        return self.last(torch.relu(self.inner(input=x.flatten(1, 2)))).sum(1)
 
 
 class Normed(Convolutions):
