@@ -128,7 +128,6 @@ CLAIMS = (
         [
             *(Value("transitive_causality", "transitivity_margin", f"link={link}", below(0)) for link in (1, 2)),
             Value("transitive_causality", "transitivity"),
-            Value("transitive_causality", "transitivity_broken"),
             *(Value("transitive_causality", "link_strength", f"link={link}") for link in (1, 2)),
             Value("logic", "direction", holds=below(SLIGHT)),
             Value("logic", "synergy"),
@@ -161,6 +160,7 @@ CLAIMS = (
                 "joined minus together",
                 left={"statements": "joined"},
                 right={},
+                gated_by="transitivity_margin",
                 holds=above(0),
             )
         ],
@@ -170,7 +170,10 @@ CLAIMS = (
         "prompting rescues transitivity, ontology and logic",
         "3.2, Figs. 2 to 4",
         [
-            *(Value("transitive_causality", "transitivity_margin", f"link={link}", above(0)) for link in (1, 2)),
+            *(Value("transitive_causality_prompted", "transitivity_margin", f"link={i}", above(0)) for i in (1, 2)),
+            Value("transitive_causality_prompted", "transitivity"),
+            Value("transitive_causality_prompted", "transitivity_broken"),
+            *(Value("transitive_causality_prompted", "link_strength", f"link={link}") for link in (1, 2)),
             Value("ontology", "reversal_gap", holds=above(0.25)),
             Value("logic", "logical_consistency", holds=above(0.5)),
         ],
@@ -186,6 +189,7 @@ CLAIMS = (
                 "given minus reversed order",
                 left={},
                 right={"order": "reversed"},
+                gated_by="transitivity_margin",
                 holds=beyond(SLIGHT),
                 columns=PROMPTED,
             )

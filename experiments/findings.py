@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -102,6 +102,11 @@ class Published:
             self._tables[runs, name] = score(runs.matrices(), [SCORES[name]])
         return _at(self._tables[runs, name], condition)
 
+    def is_void(self, runs: RunSet, name: str) -> bool:
+        """Whether the gate of a score fails in these runs."""
+        self.score(runs, name, "")
+        return bool((self._tables[runs, name]["verdict"] == VOID).any())
+
 
 @dataclass(frozen=True)
 class Value:
@@ -144,6 +149,7 @@ class Difference:
     Attributes:
         experiment, holds, columns: see `Value`.
         what: is subtracted from what: "prompted minus learned".
+        gated_by: a score without which, void on either side, nothing is compared.
         left, right: settings of the estimators; `column` names that of another column.
     """
 
@@ -153,6 +159,7 @@ class Difference:
     left: Mapping[str, Any]
     right: Mapping[str, Any]
     condition: str = ""
+    gated_by: str = ""
     holds: Values | None = None
     columns: tuple[str, ...] = LEARNED
 
@@ -169,9 +176,12 @@ class Difference:
             runs = published.find(self.experiment, wanted.pop("column"), wanted)
             if runs is None:
                 return None
-            sides.append(runs.matrices())
-        left, right = _shared(*sides)
-        return _finding(_at(compare(left, right, [SCORES[self.score]]), self.condition), self.holds)
+            sides.append(runs)
+        left, right = _shared(*(runs.matrices() for runs in sides))
+        found = _finding(_at(compare(left, right, [SCORES[self.score]]), self.condition), self.holds)
+        if self.gated_by and any(published.is_void(runs, self.gated_by) for runs in sides):
+            return replace(found, text=f"{found.text}, void", outcome=UNDECIDED if self.holds else "")
+        return found
 
 
 @dataclass(frozen=True)

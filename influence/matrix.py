@@ -80,12 +80,17 @@ class InfluenceMatrix:
 
     @property
     def median_self_gain(self) -> float:
-        """Of the probes that set the step size, nats of `log_prob`; NaN where it is not known."""
+        """Median self-gain of the probes that set the step size, nats of `log_prob`.
+
+        Failed probes count as the lowest. NaN where the median one failed, or another readout tells nothing of it.
+        """
         if step_size := self.estimator.get("step_size"):
             return float(step_size["median"])
         self_gain = self.self_gain[sets_step_size(self.probes)]
-        known = self.readout["name"] == "log_prob" and np.isfinite(self_gain).any()
-        return float(np.nanmedian(self_gain)) if known else math.nan
+        if self.readout["name"] != "log_prob" or not len(self_gain):
+            return math.nan
+        median = float(np.median(np.nan_to_num(self_gain, nan=-math.inf)))
+        return median if math.isfinite(median) else math.nan
 
     @property
     def failures(self) -> dict[str, str]:

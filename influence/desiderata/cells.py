@@ -69,6 +69,16 @@ def is_first_draw(samples: pd.DataFrame) -> Bool[Array, " N"]:
     return np.asarray(samples["draw"]) == 0 if "draw" in samples else np.ones(len(samples), bool)
 
 
+def check_reads_loss(matrix: InfluenceMatrix) -> None:
+    """Refuse gains of another readout than minus the training loss, of which no symmetry follows.
+
+    Raises:
+        UndefinedError: the readout is another than `log_prob`.
+    """
+    if (name := matrix.readout["name"]) != "log_prob":
+        raise UndefinedError(f"expected the readout log_prob, minus the loss, got {name}")
+
+
 @lru_cache(maxsize=1)  # a jackknife asks every score about one part before it takes the next
 def clean_part(matrix: InfluenceMatrix) -> InfluenceMatrix:
     """Gains of clean targets after learning clean probes."""
@@ -102,6 +112,16 @@ def square(matrix: InfluenceMatrix) -> tuple[Float64[Array, "N N"], Bool[Array, 
     if not used_NN.any():
         raise UndefinedError("expected samples of at least two sources, got fewer")
     return matrix.gain[:, column_N], used_NN
+
+
+def square_of_loss(matrix: InfluenceMatrix) -> tuple[Float64[Array, "N N"], Bool[Array, "N N"]]:
+    """The same of a matrix that reads minus the training loss, of which alone symmetry follows.
+
+    Raises:
+        UndefinedError: as `square`, and where another number is read.
+    """
+    check_reads_loss(matrix)
+    return square(matrix)
 
 
 def noise_levels(units: Sequence[InfluenceMatrix]) -> list[Condition]:

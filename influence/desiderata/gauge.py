@@ -12,7 +12,7 @@ import scipy.sparse
 from jaxtyping import Bool, Float64
 
 from influence.arrays import Array
-from influence.desiderata.cells import square
+from influence.desiderata.cells import square_of_loss
 from influence.desiderata.spec import Ratio, Score, UndefinedError
 from influence.desiderata.symmetry import asymmetry_index
 from influence.matrix import InfluenceMatrix
@@ -108,15 +108,15 @@ def gauge(gain_NN: Float64[Array, "N N"], used_NN: Bool[Array, "N N"]) -> Gauge:
 
 
 def _share(matrix: InfluenceMatrix) -> Ratio:
-    return Ratio(gauge(*square(matrix)).share)
+    return Ratio(gauge(*square_of_loss(matrix)).share)
 
 
 def _chance(matrix: InfluenceMatrix) -> Ratio:
-    return Ratio(gauge(*square(matrix)).chance)
+    return Ratio(gauge(*square_of_loss(matrix)).chance)
 
 
 def _sign_p(matrix: InfluenceMatrix, generator: np.random.Generator) -> float:
-    return gauge(*square(matrix)).sign_p(generator)
+    return gauge(*square_of_loss(matrix)).sign_p(generator)
 
 
 SCORES = (

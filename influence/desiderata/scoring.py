@@ -165,10 +165,10 @@ def _judgement(
     threshold = math.nan if criterion is None else criterion.threshold
     verdict, p_good, p_bad, reasons = DIAGNOSTIC, math.nan, math.nan, []
     if criterion is not None:
-        if why := why_descriptive(criterion, matrices, n=n, unit_of_n=unit_of_n):
-            verdict, reasons = DESCRIPTIVE, [f"{DESCRIPTIVE}: {why}"]
-        elif criterion.gate and (why := criterion.gate(units)):
+        if criterion.gate and len(units) > 1 and (why := criterion.gate(units)):
             verdict, reasons = VOID, [f"{VOID}: {why}"]
+        elif why := why_descriptive(criterion, matrices, n=n, unit_of_n=unit_of_n):
+            verdict, reasons = DESCRIPTIVE, [f"{DESCRIPTIVE}: {why}"]
         else:
             verdict, p_good, p_bad = UNDECIDED, answer.p_good, answer.p_bad
     judgement = {"threshold": threshold, "p_good": p_good, "p_bad": p_bad, "p_holm": math.nan}

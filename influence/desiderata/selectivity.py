@@ -8,7 +8,16 @@ from functools import partial
 import numpy as np
 
 from influence.arrays import Array
-from influence.desiderata.cells import CLEAN, PRIMARY_NOISE, column, common_sources, copies, noise_levels, source
+from influence.desiderata.cells import (
+    CLEAN,
+    PRIMARY_NOISE,
+    check_reads_loss,
+    column,
+    common_sources,
+    copies,
+    noise_levels,
+    source,
+)
 from influence.desiderata.spec import Condition, Criterion, Ratio, Score, UndefinedError
 from influence.matrix import InfluenceMatrix
 from influence.stats.sign_flip import sign_flip_p
@@ -65,8 +74,7 @@ def _flows(matrix: InfluenceMatrix, per_headroom: bool, noise: Condition) -> tup
     used_SS = (label_S[:, None] == label_S) & (source_S[:, None] != source_S)
     gain_PT, counts_T = matrix.gain, np.ones(len(matrix.targets), bool)
     if per_headroom:
-        if matrix.readout["name"] != "log_prob":
-            raise UndefinedError(f"expected the readout log_prob, minus the loss, got {matrix.readout['name']}")
+        check_reads_loss(matrix)
         counts_T = -matrix.before > MIN_LOSS
         gain_PT = gain_PT / np.where(counts_T, -matrix.before, 1)
     clean_counts, noisy_counts = counts_T[clean_column], counts_T[noisy_column]

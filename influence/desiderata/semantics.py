@@ -16,7 +16,7 @@ from scipy.spatial.distance import cdist
 from influence.arrays import Array
 from influence.desiderata.cells import clean_part, column, is_first_draw, is_single, numbered_columns, source, square
 from influence.desiderata.class_block import softmax_coupling
-from influence.desiderata.spec import Criterion, Ratio, Score, UndefinedError
+from influence.desiderata.spec import Criterion, NotApplicableError, Ratio, Score, UndefinedError
 from influence.matrix import InfluenceMatrix
 from influence.stats.mrqap import Mrqap, mrqap
 from influence.stats.permutation import Permutations, joint_permutation_p, joint_permutations
@@ -41,7 +41,9 @@ class _Cells:
         return joint_permutations(self.source_N, generator, kind_N=self.kind_N)
 
 
-def semantic_slope(matrix: InfluenceMatrix, *, same_label: bool, controlled: bool) -> Ratio:
+def semantic_slope(
+    matrix: InfluenceMatrix, *, same_label: bool = True, controlled: bool = True, by_category: bool = False
+) -> Ratio:
     """beta1 of Mn_ij = a_i + b_j + beta1 z(d_ij) + beta2 C_ij / sqrt(C_ii C_jj) + beta3 J_ij, by least squares.
 
     Mn_ij = M_ij / sqrt(M_ii M_jj) of clean samples of other sources, d_ij the Euclidean distance of their embeddings
@@ -50,8 +52,10 @@ def semantic_slope(matrix: InfluenceMatrix, *, same_label: bool, controlled: boo
 
     Args:
         matrix: with `embed_0`, ... of the samples; probes and targets are the same samples.
-        same_label: read cells of equal labels (of texts without labels: two sentences, or two names), or of others.
+        same_label: read cells of equal labels (of images the class, of texts whether they are a sentence or a bare
+            name), or of others.
         controlled: whether C and J are in the regression, where there are class probabilities and texts.
+        by_category: of texts, take their category for the label.
 
     Returns:
         beta1, in self-gains per standard deviation of distance.
@@ -60,26 +64,31 @@ def semantic_slope(matrix: InfluenceMatrix, *, same_label: bool, controlled: boo
         UndefinedError: there are no embeddings, too few such cells, a median self-gain of 0 or less, or distances
             that the other terms explain.
     """
-    return Ratio(_fit(_cells(matrix, same_label=same_label), controlled=controlled).slope)
+    return Ratio(_fit(_cells(matrix, same_label=same_label, by_category=by_category), controlled=controlled).slope)
 
 
 def semantic_slope_p(
-    matrix: InfluenceMatrix, generator: np.random.Generator, *, same_label: bool, controlled: bool
+    matrix: InfluenceMatrix,
+    generator: np.random.Generator,
+    *,
+    same_label: bool = True,
+    controlled: bool = True,
+    by_category: bool = False,
 ) -> float:
     """p-value of beta1 = 0: the residual of d is permuted inside labels (Dekker et al. 2007)."""
-    cells = _cells(matrix, same_label=same_label)
+    cells = _cells(matrix, same_label=same_label, by_category=by_category)
     return _fit(cells, controlled=controlled).permutation_p(cells.permutations(generator))
 
 
 def semantic_rank(matrix: InfluenceMatrix) -> Ratio:
     """-Spearman's rank correlation of Mn and d over cells of equal labels: 1 where influence falls with distance."""
-    gain_C, distance_C = _ranks(_cells(matrix, same_label=True))
+    gain_C, distance_C = _ranks(_cells(matrix))
     return Ratio(-float(np.corrcoef(gain_C, distance_C)[0, 1]))
 
 
 def semantic_rank_p(matrix: InfluenceMatrix, generator: np.random.Generator) -> float:
     """p-value of no correlation: samples are permuted inside labels."""
-    cells = _cells(matrix, same_label=True)
+    cells = _cells(matrix)
     ranked = []
     for rank_C in _ranks(cells):
         rank_NN = np.zeros(cells.used_NN.shape)
@@ -94,11 +103,11 @@ def normalised_share(matrix: InfluenceMatrix) -> Ratio:
     return Ratio(float(known_N.mean()))
 
 
-def _cells(matrix: InfluenceMatrix, *, same_label: bool) -> _Cells:
+def _cells(matrix: InfluenceMatrix, *, same_label: bool = True, by_category: bool = False) -> _Cells:
     samples, known_N, self_gain_N = _samples(matrix)
     gain_NN, used_NN = square(clean_part(matrix))
     embed_ND = numbered_columns(samples, "embed")
-    label_N = _labels(samples)
+    label_N = _labels(samples, by_category=by_category)
     same_NN = label_N[:, None] == label_N
     used_NN = used_NN & known_N[:, None] & known_N & (same_NN if same_label else ~same_NN)
     if used_NN.sum() < 3:
@@ -145,11 +154,13 @@ def _ranks(cells: _Cells) -> tuple[Array, Array]:
     return stats.rankdata(gain_C), stats.rankdata(distance_C)
 
 
-def _labels(samples: pd.DataFrame) -> Array:
-    """Labels; of texts without them whether they are a sentence or a bare name."""
-    if "label" in samples:
-        return np.asarray(samples["label"])
-    return np.asarray(samples["role"] == "name") if "role" in samples else np.zeros(len(samples))
+def _labels(samples: pd.DataFrame, *, by_category: bool) -> Array:
+    """The class of images; whether a text is a sentence or a bare name, or its category."""
+    if by_category and "text" not in samples:
+        raise NotApplicableError("expected texts with categories, got none")
+    if by_category or ("text" not in samples and "label" in samples):
+        return column(samples, "label")
+    return np.asarray(samples["role"] == "name") if "role" in samples else np.zeros(len(samples), bool)
 
 
 def _controls(samples: pd.DataFrame) -> list[Array]:
@@ -165,14 +176,21 @@ def _controls(samples: pd.DataFrame) -> list[Array]:
     return controls
 
 
-def _slope(name: str, *, same_label: bool = True, controlled: bool = True, criterion: Criterion | None = None) -> Score:
+def _slope(
+    name: str,
+    *,
+    same_label: bool = True,
+    controlled: bool = True,
+    by_category: bool = False,
+    criterion: Criterion | None = None,
+) -> Score:
     return Score(
         name=name,
         desideratum="semantics",
         unit="self-gains",
         better="lower",
-        measure=partial(semantic_slope, same_label=same_label, controlled=controlled),
-        test=partial(semantic_slope_p, same_label=same_label, controlled=controlled),
+        measure=partial(semantic_slope, same_label=same_label, controlled=controlled, by_category=by_category),
+        test=partial(semantic_slope_p, same_label=same_label, controlled=controlled, by_category=by_category),
         null=0.0,
         criterion=criterion,
     )
@@ -182,6 +200,7 @@ SCORES = (
     _slope("semantic_slope", criterion=Criterion(threshold=0.0)),
     _slope("semantic_slope_uncontrolled", controlled=False),
     _slope("semantic_slope_between_labels", same_label=False),
+    _slope("semantic_slope_within_categories", by_category=True),
     Score(
         name="semantic_rank",
         desideratum="semantics",

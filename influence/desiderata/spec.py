@@ -46,6 +46,7 @@ class Criterion:
         condition: that is judged, by the entries named here; at any other the score only describes.
         self_gain: median self-gain, nats, that the step size must give; a prompt has none and is always judged.
         num_steps: steps that a probe must be learned by.
+        statements: how several statements must be learned.
         units: fewest of each kind that are judged.
         gate: the units to why nothing can be concluded from them, one clause, or "".
     """
@@ -54,6 +55,7 @@ class Criterion:
     condition: Condition = field(default_factory=dict)
     self_gain: float = SELF_GAIN
     num_steps: int = 1
+    statements: str = "together"
     units: Mapping[str, int] = field(default_factory=lambda: {"worlds": 40, "seeds": 5})
     gate: Callable[[Sequence[InfluenceMatrix]], str] | None = None
 

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float64
 
 from influence.arrays import Array
-from influence.desiderata.cells import square
+from influence.desiderata.cells import square_of_loss
 from influence.desiderata.spec import Ratio, Score, UndefinedError
 from influence.desiderata.units import mean_world
 from influence.matrix import InfluenceMatrix
@@ -73,15 +73,15 @@ def paper_symmetry(gain_NN: Float64[Array, "N N"], used_NN: Bool[Array, "N N"], 
 
 
 def _asymmetry_index(matrix: InfluenceMatrix) -> Ratio:
-    return asymmetry_index(*square(matrix))
+    return asymmetry_index(*square_of_loss(matrix))
 
 
 def _reciprocity(matrix: InfluenceMatrix) -> Ratio:
-    return reciprocity(*square(matrix))
+    return reciprocity(*square_of_loss(matrix))
 
 
 def _paper_symmetry(*worlds: InfluenceMatrix, norm: Literal["fro", 2]) -> Ratio:
-    return paper_symmetry(*square(mean_world(worlds)), norm=norm)
+    return paper_symmetry(*square_of_loss(mean_world(worlds)), norm=norm)
 
 
 SCORES = (

@@ -71,17 +71,32 @@ def aligned(matrix: InfluenceMatrix, like: InfluenceMatrix) -> Float64[Array, "P
     return matrix.gain[np.ix_(row_P, column_T)]
 
 
-def check_alike(worlds: Sequence[InfluenceMatrix]) -> None:
-    """Refuse worlds whose cells cannot be laid on each other.
+def laid_on_each_other(worlds: Sequence[InfluenceMatrix]) -> Sequence[InfluenceMatrix]:
+    """The worlds, cell by cell of the same items: without those that one of them lacks, as where its probe failed.
 
     Raises:
         UndefinedError: they differ in their shape or in the items of their rows and columns.
     """
+    if all("item" in table for world in worlds for table in (world.probes, world.targets)):
+        rows, columns = (
+            set.intersection(*(set(table["item"]) for table in tables))
+            for tables in ([world.probes for world in worlds], [world.targets for world in worlds])
+        )
+        if not rows or not columns:
+            raise UndefinedError("expected items that every world has, got none")
+        worlds = [
+            world.select(
+                probes=world.probes["item"].isin(rows).to_numpy(),
+                targets=world.targets["item"].isin(columns).to_numpy(),
+            )
+            for world in worlds
+        ]
     if len({world.gain.shape for world in worlds}) > 1:
         raise UndefinedError("expected worlds of one shape, got several")
     first, *others = ([list(table.get("item", ())) for table in (world.probes, world.targets)] for world in worlds)
     if any(items != first for items in others):
         raise UndefinedError("expected the same items in the same order in every world, got others")
+    return worlds
 
 
 def mean_world(worlds: Sequence[InfluenceMatrix]) -> InfluenceMatrix:
@@ -90,7 +105,7 @@ def mean_world(worlds: Sequence[InfluenceMatrix]) -> InfluenceMatrix:
     Raises:
         UndefinedError: the worlds cannot be laid on each other.
     """
-    check_alike(worlds)
+    worlds = laid_on_each_other(worlds)
     if len(worlds) == 1:
         return worlds[0]
     gain_PT = np.mean([world.gain for world in worlds], axis=0)

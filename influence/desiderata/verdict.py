@@ -54,6 +54,8 @@ def why_descriptive(criterion: Criterion, matrices: Sequence[InfluenceMatrix], *
         return ""
     if (num_steps := settings.get("num_steps", 1)) != criterion.num_steps:
         return f"num_steps {num_steps}, judged at {criterion.num_steps}"
+    if (statements := settings.get("statements", criterion.statements)) != criterion.statements:
+        return f"statements {statements}, judged {criterion.statements}"
     self_gain = float(np.median([matrix.median_self_gain for matrix in matrices]))
     if not abs(self_gain / criterion.self_gain - 1) <= NEAR:
         return f"median self-gain {self_gain:.2g}, judged at {criterion.self_gain:g}"

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,12 @@ def test_a_difference_is_that_of_the_worlds_that_both_have(tmp_path: Path) -> No
     joined = Difference(**at, what="joined minus together", left={"statements": "joined"}, right={})
     # On the six worlds that both have .65 - .5, the same in each.
     assert joined.read(published, "SGD") == Finding("0.15 [0.15, 0.15]", "does not hold")
+    gated = replace(joined, gated_by="self_gain_median")
+    assert gated.read(published, "SGD") == joined.read(published, "SGD")
+    for (runs, _), table in published._tables.items():
+        if runs.unusual:
+            table["verdict"] = "void"
+    assert gated.read(published, "SGD") == Finding("0.15 [0.15, 0.15], void", "undecided")
 
 
 def test_a_plateau_is_the_range_of_rates_on_it(tmp_path: Path) -> None:

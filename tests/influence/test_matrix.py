@@ -131,6 +131,19 @@ class TestSelect:
         np.testing.assert_array_equal(part.gain, [[NAN], [5], [8]])
 
 
+def test_failed_probes_count_as_the_lowest_self_gains() -> None:
+    def median(*self_gain: float, readout: str = "log_prob") -> float:
+        probes = pd.DataFrame({"id": [f"p{n}" for n in range(len(self_gain))]})
+        one = block("all", 0, 0, np.zeros((len(self_gain), 1)), np.zeros(1), np.array(self_gain))
+        matrix = matrix_of([one], probes, pd.DataFrame({"id": ["t"]}))
+        return replace(matrix, readout=matrix.readout | {"name": readout}).median_self_gain
+
+    assert median(0.1, 0.3, 0.5) == 0.3
+    assert median(np.nan, 0.1, 0.3, 0.4, 0.5) == 0.3
+    assert np.isnan(median(np.nan, np.nan, 0.3))
+    assert np.isnan(median(0.3, readout="margin"))
+
+
 def test_to_frame_by_hand(worlds, matrix):
     expected = pd.DataFrame(
         [

@@ -25,7 +25,7 @@ OF_FEW_TEXTS += [
     "converse_contrast"
 ]  # than `language("taxonomy")`, whose premises are two and whose chains not crossed
 OF_NOUNS = ["semantic_slope", "semantic_slope_uncontrolled", "semantic_slope_between_labels", "semantic_rank"]
-OF_NOUNS += ["normalised_share"]
+OF_NOUNS += ["semantic_slope_within_categories", "normalised_share"]
 OF_IMAGES = ["class_block", "class_block_beyond_softmax", "class_pair_rank", "noise_discount"]
 OF_IMAGES += ["selectivity", "selectivity_per_headroom", "invariance", "pure_noise"]
 OF_OTHERS = [*OF_TEXTS, *OF_FEW_TEXTS, *OF_NOUNS, "pure_noise"]  # than `image_matrix`, which has no pure noise
@@ -185,6 +185,18 @@ def test_all_probes_failed() -> None:
     frame = score(matrix_of(np.full((4, 4), np.nan), images([0, 0, 1, 1]), self_gain=np.nan))
     assert frame["value"].isna().all()
     assert frame["note"].str.startswith("undefined: ").all()
+
+
+@pytest.mark.parametrize("domain", ["transitivity", "taxonomy", "subset", "natural_isa"])
+def test_all_probes_of_one_world_failed(domain: str) -> None:
+    """Each score says so, or has a value: none ends in an error."""
+    matrix = language(domain, {}, count=3, other=0.5)
+    dead = (matrix.probes["world"] == 1).to_numpy()
+    frame = score(
+        matrix_of(np.where(dead[:, None], np.nan, matrix.gain), matrix.probes, self_gain=np.where(dead, np.nan, 1))
+    )
+    assert frame.loc[frame["value"].isna(), "note"].str.startswith("undefined: ").all()
+    assert frame["note"].str.contains("failed probes dropped").all()
 
 
 @pytest.mark.parametrize(

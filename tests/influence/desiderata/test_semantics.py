@@ -113,6 +113,29 @@ def test_words_in_common_are_controlled_in_texts() -> None:
     assert semantic_slope(matrix, **PRIMARY).value == pytest.approx(0, abs=1e-9)
 
 
+def nouns(slope: float, *, across: float) -> InfluenceMatrix:
+    """24 sentences of two categories whose gains fall with distance by `slope` inside, by `across` between them."""
+    table = embedded(samples(24, label=np.arange(24) % 2, text=[f"word{n}" for n in range(24)]))
+    label_N = table["label"].to_numpy()
+    slope_NN = np.where(label_N[:, None] == label_N, slope, across)
+    return matrix_of(1 + slope_NN * distances(table), table)
+
+
+def test_texts_are_alike_by_what_they_are_and_within_categories_beside() -> None:
+    """The label of texts is their type, sentence or bare name: all sentences count."""
+    found = score(nouns(0.0, across=-0.3), ["semantics"]).set_index("score")
+    assert found.loc["semantic_slope", "value"] < -0.05
+    assert found.loc["semantic_slope_within_categories", "value"] == pytest.approx(0, abs=1e-9)
+    assert score(nouns(-0.3, across=0.0), ["semantic_slope_within_categories"])["value"][0] < -0.05
+    named = nouns(-0.3, across=-0.3)
+    table = named.probes.assign(role=["name"] * 3 + ["statement"] * 21)
+    gain = named.gain.copy()
+    gain[:3, 3:] = gain[3:, :3] = 100.0  # between a name and a sentence
+    read = semantic_slope(matrix_of(gain, table)).value
+    assert -1 < read < -0.05
+    assert "semantic_slope_within_categories" not in set(score(digits(-0.3), None)["score"])
+
+
 def test_rank_by_hand() -> None:
     """Four on a line at 0, 1, 3, 7: gains are minus the distance, so the ranks are reversed in full."""
     table = samples(4, embed_0=[0.0, 1.0, 3.0, 7.0])

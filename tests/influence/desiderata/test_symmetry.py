@@ -52,6 +52,14 @@ def test_paper_symmetry_by_hand() -> None:
     assert paper_symmetry(gain_NN / 10, off_diagonal(3), norm=2).value == pytest.approx(10 / 3)
 
 
+def test_another_readout_than_the_loss_has_no_symmetry() -> None:
+    """Of it even the first order is asymmetric."""
+    matrix = matrix_of(random(4), images([0, 0, 1, 1]), readout="margin")
+    for name in ("asymmetry_index", "reciprocity", "paper_symmetry_frobenius", "gauge_share"):
+        with pytest.raises(UndefinedError, match="expected the readout log_prob, minus the loss, got margin"):
+            SCORES[name].measure(matrix)
+
+
 def test_what_has_no_value_says_so() -> None:
     with pytest.raises(UndefinedError, match="expected a matrix that differs from its transpose"):
         paper_symmetry(np.ones((3, 3)), off_diagonal(3), norm="fro")

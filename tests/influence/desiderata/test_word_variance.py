@@ -40,6 +40,18 @@ def test_is_of_off_diagonal_cells_with_a_jackknife_over_worlds() -> None:
     assert np.isnan(found["p"])
 
 
+def test_a_probe_that_fails_in_one_world_is_left_out_of_all() -> None:
+    gain = np.random.default_rng(1).normal(size=(36, 36))
+    whole = language("transitivity", {}, count=3, other=gain)
+    diverged = np.where(np.arange(36) == 14, np.nan, 1.0)  # the third item of the second world
+    broken = matrix_of(gain * diverged[:, None], whole.probes, self_gain=diverged)
+    kept = np.arange(36) % 12 != 2
+    expected = score(whole.select(probes=kept, targets=kept), ["word_variance", "paper_symmetry_spectral"])
+    found = score(broken, ["word_variance", "paper_symmetry_spectral"])
+    assert found["value"].tolist() == expected["value"].tolist()
+    assert found["note"].tolist() == ["failed probes dropped: 1 of 36"] * 2
+
+
 def test_needs_worlds_that_lie_on_each_other() -> None:
     with pytest.raises(UndefinedError, match="expected at least 2 worlds and 2 cells, got 1 and 5"):
         word_variance(np.zeros((1, 5)))
