@@ -1,5 +1,6 @@
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from influence.desiderata import score
 from influence.desiderata.sparsity import MEASURES, half_normal, relatedness_auc, unrelated_influence
 from influence.desiderata.spec import NotApplicableError, UndefinedError
 from influence.matrix import InfluenceMatrix
-from tests.influence.desiderata.matrices import images, language, matrix_of
+from tests.influence.desiderata.matrices import images, language, matrix_of, shuffled
 
 SCORES = list(MEASURES)
 
@@ -63,13 +64,16 @@ def test_a_row_that_teaches_nothing_is_undefined() -> None:
     assert found["note"] == "undefined: expected probes that teach others something, got one that teaches nothing"
 
 
-def world(related: float, nonce: float, natural: float, self_gain: float = 2.0) -> InfluenceMatrix:
-    """A world of taxonomy in which gains depend on what a statement shares with the probe alone."""
-    matrix = language("taxonomy", {})
+def world(
+    related: float, nonce: float, natural: float, self_gain: float = 2.0, *, count: int = 1, spread: float = 0.0
+) -> InfluenceMatrix:
+    """Worlds of taxonomy in which gains depend on what a statement shares with the probe alone, times e^noise."""
+    matrix = language("taxonomy", {}, count=count)
     names = [{slot for slot, *_ in json.loads(spans)} for spans in matrix.probes["spans"]]
     shared_NN = np.array([[bool(one & other) for other in names] for one in names])
     is_natural_N = matrix.probes["role"].to_numpy() == "unrelated_natural"
     gain_NN = np.where(shared_NN, -related, np.where(is_natural_N, natural, nonce))
+    gain_NN = gain_NN * np.exp(np.random.default_rng(0).normal(0, spread, gain_NN.shape))
     np.fill_diagonal(gain_NN, self_gain)
     return matrix_of(gain_NN, matrix.probes, self_gain=self_gain)
 
@@ -98,6 +102,33 @@ def test_bare_names_and_single_cells_do_not_matter() -> None:
     item_N = matrix.probes["item"].to_numpy()
     named.gain[item_N == "p1", item_N == "unrelated_nonce"] = 100  # one cell of many: medians stay
     assert unrelated_influence(named).value == pytest.approx(0.075)
+
+
+@pytest.mark.parametrize(
+    ("related", "unrelated", "verdicts"),
+    [
+        (1.0, 0.02, ["satisfied", "satisfied"]),
+        (0.5, 0.5, ["violated", "violated"]),
+        (1.0, 0.7, ["violated", "violated"]),
+    ],
+)
+def test_over_worlds_a_planted_relation_is_found_and_none_where_there_is_none(related, unrelated, verdicts) -> None:
+    """At noise of half the size of a gain the medians are those planted, over a self-gain of 2."""
+    matrix = world(related, unrelated, unrelated, count=40, spread=0.5)
+    matrix = replace(matrix, estimator={"name": "finetune", "step_size": {"median": 0.3}})
+    found = score(matrix, ["unrelated_influence", "relatedness_auc"])
+    assert found["verdict"].tolist() == verdicts
+    assert (found["n"] == 40).all()
+    assert found["value"][0] == pytest.approx(unrelated / 2, rel=0.05)
+    at_chance = found["low"][1] < 0.5 < found["high"][1]
+    assert at_chance == (related == unrelated)
+    assert (found["p"][1] > 0.01) == at_chance
+
+
+def test_the_order_of_samples_does_not_matter() -> None:
+    matrix = world(1.0, 0.4, 0.2, spread=0.5)
+    for measure in (unrelated_influence, relatedness_auc):
+        assert measure(shuffled(matrix)).value == pytest.approx(measure(matrix).value, rel=1e-12)
 
 
 def test_units_do_not_matter() -> None:
