@@ -29,8 +29,9 @@ def cards(scored: Iterable[tuple[RunSet, pd.DataFrame]]) -> dict[str, Card]:
     """The card of every model that the runs are of, by its name and in the order of names.
 
     An estimator is a column of the card. Runs of it whose settings are unusual, such as statements that are joined,
-    stand there only where it has no others. Where several runs measure a desideratum in one domain, that one stands
-    there that can be judged, and of these the one with the most units.
+    stand there only where it has no others. Of runs of one experiment at several step sizes each has its column. Where
+    several runs measure a desideratum in one domain, that one stands there that can be judged, and of these the one
+    with the most units.
 
     Args:
         scored: runs, and their table of `influence.desiderata.scoring.score`.
@@ -82,10 +83,11 @@ def card_markdown(of: Card) -> str:
 
 
 def _card(scored: Sequence[tuple[RunSet, pd.DataFrame]]) -> Card:
-    usual = {runs.kind for runs, _ in scored if not runs.unusual}
+    sets = [runs for runs, _ in scored]
+    usual = {runs.kind for runs in sets if not runs.unusual}
     tables = [
         frame.assign(
-            estimator=", ".join(filter(None, [runs.kind, runs.unusual])),
+            estimator=_column(runs, sets),
             domain=runs.domain,
             experiment=runs.name,
             run="/".join(runs.folders[0].parts[-2:]),
@@ -101,12 +103,21 @@ def _card(scored: Sequence[tuple[RunSet, pd.DataFrame]]) -> Card:
     return replace(made, notes=(*made.notes, f"Measured in {experiments}."))
 
 
-def _place(runs: RunSet) -> int:
-    """Columns: optimisers in the order of tables, then other estimators, prompted last."""
-    order = list(OPTIMIZERS.values())
+def _column(runs: RunSet, sets: Sequence[RunSet]) -> str:
+    """Name of the column of a card that these runs stand in, among all that it is made of."""
+    alike = [other for other in sets if (other.kind, other.unusual) == (runs.kind, runs.unusual)]
+    if len({other.name for other in sets}) == 1 and len({other.label for other in alike}) > 1:
+        return runs.label
+    return ", ".join(filter(None, [runs.kind, runs.unusual]))
+
+
+def _place(runs: RunSet) -> tuple[int, float]:
+    """Columns: optimisers in the order of tables, then other estimators, prompted last; by rising step size."""
+    order, settings = list(OPTIMIZERS.values()), runs.config["estimator"]
+    step = float(settings.get("self_gain") or settings.get("lr") or 0)
     if runs.kind == "prompted":
-        return len(order) + 1
-    return order.index(runs.kind) if runs.kind in order else len(order)
+        return len(order) + 1, step
+    return (order.index(runs.kind) if runs.kind in order else len(order)), step
 
 
 def _standing(rows: pd.DataFrame) -> tuple[bool, bool, int]:

@@ -15,7 +15,8 @@ from influence.stats.interval import CONFIDENCE, UNDEFINED, Interval
 def jackknife_interval(value: float, without_S: Float64[Array, " S"]) -> Interval:
     """The interval value +- t(S - 1) se, se^2 = (S - 1)/S sum_s (without_s - mean(without))^2.
 
-    For the mean of S numbers this is Student's interval (Efron and Stein 1981).
+    For the mean of S numbers this is Student's interval (Efron and Stein 1981). Of a matrix it allows for effects of
+    rows and columns; where there are none, it is up to the square root of 2 too wide, since a cell leaves twice.
 
     Args:
         value: the score with all S sources.

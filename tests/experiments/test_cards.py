@@ -60,6 +60,17 @@ def test_that_run_stands_on_the_card_that_is_judged_and_has_the_most_units(tmp_p
     assert noise(cards_of(tmp_path)["CNN"])["SGD"][1:] == (6, "b_six")
 
 
+def test_step_sizes_of_one_experiment_stand_side_by_side(tmp_path: Path) -> None:
+    for self_gain in (1.0, 0.3):
+        for seed in range(6):
+            step = {"lr": None, "self_gain": self_gain, "step_size": {"median": self_gain}}
+            image_run(tmp_path / "noise" / f"{self_gain}-{seed}", seed=seed, estimator=step)
+    verdicts = {column: verdict for column, (verdict, *_) in noise(cards_of(tmp_path)["CNN"]).items()}
+    assert verdicts == {"SGD, self-gain 0.3": "violated", "SGD, self-gain 1": "descriptive"}
+    image_run(tmp_path / "other" / "a")
+    assert list(noise(cards_of(tmp_path)["CNN"])) == ["SGD"]
+
+
 def test_unusual_runs_have_a_column_only_where_there_are_no_others(tmp_path: Path) -> None:
     momentum = {"optimizer_options": {"momentum": 0.9}}
     image_run(tmp_path / "a", estimator=momentum)
