@@ -121,6 +121,7 @@ TABLES: Mapping[str, Callable[[Path], str]] = {
     "plateau": plateau,
     "crossed chains": chain_tables.chains,
     "prompted minus learned": text_tables.prompted_minus_learned,
+    "nouns": text_tables.nouns,
     "agreement with the paper": text_tables.agreement_with_paper,
     "speed": bench.speed,
 }

@@ -5,6 +5,8 @@ from pathlib import Path
 import pandas as pd
 
 from experiments.published import OPTIMIZERS, fig2_step_sizes, text_runs
+from experiments.run_folder import find_runs
+from experiments.run_sets import run_sets
 from experiments.tables import by_score, cell, condition_label, interval, markdown
 from influence.data import paper
 from influence.desiderata.agreement import agreement
@@ -37,6 +39,17 @@ STEP_SIZE_SCORES = [
     ("self_gain_is_largest", ""),
 ]
 
+OF_NOUNS = {
+    "semantics_text": [
+        "semantic_slope",
+        "semantic_slope_uncontrolled",
+        "semantic_slope_within_categories",
+        "semantic_rank",
+    ],
+    "noise_text": ["noise_discount", "selectivity"],
+}
+"""Scores of sentences about nouns, by experiment."""
+
 
 def step_sizes(published: Path) -> str:
     """The main scores of transitivity at three self-gains, in the worlds that all runs have."""
@@ -58,6 +71,21 @@ def prompted_minus_learned(published: Path) -> str:
         tables = [by_score(compare(matrices["prompted"], matrices[one], names)) for one in ("SGD", "AdamW")]
         rows += [[domain, condition_label(*key), *(cell(table, key) for table in tables)] for key in keys]
     return markdown(["domain", "score", "prompted minus SGD", "prompted minus AdamW"], rows)
+
+
+def nouns(published: Path) -> str:
+    """What meaning and noise of sentences about nouns do, by every estimator that was measured."""
+    tables: dict[str, list[pd.DataFrame]] = {}
+    for experiment, names in OF_NOUNS.items():
+        for runs in run_sets(find_runs([published / experiment])):
+            tables.setdefault(runs.kind, []).append(by_score(score(runs.matrices(), names)))
+    columns = {kind: pd.concat(tables[kind]) for kind in ("SGD", "AdamW", "prompted") if kind in tables}
+    keys = dict.fromkeys(key for table in columns.values() for key in table.index)
+    rows = [
+        [condition_label(*key), *(cell(table, key) if key in table.index else "" for table in columns.values())]
+        for key in keys
+    ]
+    return markdown(["score", *columns], rows)
 
 
 def agreement_with_paper(published: Path) -> str:

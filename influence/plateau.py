@@ -10,6 +10,7 @@ from scipy.stats import spearmanr
 
 from influence.arrays import Array
 from influence.matrix import InfluenceMatrix
+from influence.samples import sets_step_size
 
 MIN_CORRELATION = 0.95
 """Spearman correlation that neighbouring matrices must reach."""
@@ -21,10 +22,10 @@ MIN_SIGNAL = 10.0
 def plateau(matrices: Sequence[InfluenceMatrix]) -> pd.DataFrame:
     """Which of several learning rates lie on the plateau, for matrices that differ in it alone.
 
-    A learning rate is on the plateau if its median self-gain exceeds `MIN_SIGNAL` times the noise floor and the
-    Spearman correlation of its off-diagonal gains with those of both neighbours is at least `MIN_CORRELATION`
-    (of the one neighbour, at an end of the grid). The middle of the longest run of such rates is chosen, the
-    lower of two middles; none found is a result.
+    A learning rate is on the plateau if its median self-gain, of clean probes of one statement, exceeds `MIN_SIGNAL`
+    times the noise floor and the Spearman correlation of its off-diagonal gains with those of both neighbours is at
+    least `MIN_CORRELATION` (of the one neighbour, at an end of the grid). The middle of the longest run of such rates
+    is chosen, the lower of two middles; none found is a result.
 
     Returns:
         One row a learning rate, in rising order: `lr`; `median_self_gain` with `low` and `high`, its quartiles;
@@ -38,7 +39,7 @@ def plateau(matrices: Sequence[InfluenceMatrix]) -> pd.DataFrame:
     if len(set(rates)) < 2 or len(set(rates)) < len(rates):
         raise ValueError(f"expected matrices at two or more different learning rates, got {rates}; widen the sweep")
     correlations = np.array([_correlation(one, next) for one, next in pairwise(matrices)])
-    self_gains = [matrix.self_gain for matrix in matrices]
+    self_gains = [matrix.self_gain[sets_step_size(matrix.probes)] for matrix in matrices]
     median = np.array([_quantile(gains, 0.5) for gains in self_gains])
     floor = np.array([matrix.provenance["noise_floor"] for matrix in matrices])
     lowest_neighbour = np.fmin(np.append(np.nan, correlations), np.append(correlations, np.nan))

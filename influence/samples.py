@@ -53,13 +53,33 @@ def check(samples: pd.DataFrame, role: str) -> None:
                 )
 
 
+def is_clean(samples: pd.DataFrame) -> Bool[Array, " N"]:
+    """Samples without noise; all of them where no noise is named."""
+    return np.asarray(samples["sigma"]) == 0 if "sigma" in samples else np.ones(len(samples), bool)
+
+
+def is_pure_noise(samples: pd.DataFrame) -> Bool[Array, " N"]:
+    """Samples that are noise alone, made from no clean one."""
+    return np.isinf(samples["sigma"].to_numpy(float)) if "sigma" in samples else np.zeros(len(samples), bool)
+
+
+def is_single(samples: pd.DataFrame) -> Bool[Array, " N"]:
+    """Samples of one statement; all of them where statements are not counted.
+
+    Several are learned by the sum of their losses and read as one text, so their self-gain and their symmetry are
+    of two different quantities.
+    """
+    return np.asarray(samples["num_statements"]) == 1 if "num_statements" in samples else np.ones(len(samples), bool)
+
+
+def is_first_draw(samples: pd.DataFrame) -> Bool[Array, " N"]:
+    """Samples of the noise draw that serves as probe and as target; further draws serve invariance alone."""
+    return np.asarray(samples["draw"]) == 0 if "draw" in samples else np.ones(len(samples), bool)
+
+
 def sets_step_size(samples: pd.DataFrame) -> Bool[Array, " N"]:
     """The samples whose median self-gain sets the step size: of one statement, without noise."""
-    sets_N = np.ones(len(samples), bool)
-    for name, wanted in (("sigma", 0), ("num_statements", 1)):
-        if name in samples:
-            sets_N &= (samples[name] == wanted).to_numpy()
-    return sets_N
+    return is_clean(samples) & is_single(samples)
 
 
 def input_columns(samples: pd.DataFrame) -> list[str]:

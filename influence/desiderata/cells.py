@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float64, Int64
 from influence.arrays import Array
 from influence.desiderata.spec import Condition, NotApplicableError, UndefinedError
 from influence.matrix import InfluenceMatrix
+from influence.samples import is_clean, is_first_draw, is_pure_noise, is_single
 
 CLEAN: Condition = {"sigma": 0.0}
 
@@ -43,30 +44,6 @@ def other_source(matrix: InfluenceMatrix) -> Bool[Array, "P T"]:
     code_N, _ = pd.factorize(np.concatenate([source_P, source_T]))
     other_PT: Array = code_N[: len(source_P), None] != code_N[None, len(source_P) :]
     return other_PT
-
-
-def is_clean(samples: pd.DataFrame) -> Bool[Array, " N"]:
-    """Samples without noise; all of them where no noise is named."""
-    return np.asarray(samples["sigma"]) == 0 if "sigma" in samples else np.ones(len(samples), bool)
-
-
-def is_pure_noise(samples: pd.DataFrame) -> Bool[Array, " N"]:
-    """Samples that are noise alone, made from no clean one."""
-    return np.isinf(samples["sigma"].to_numpy(float)) if "sigma" in samples else np.zeros(len(samples), bool)
-
-
-def is_single(samples: pd.DataFrame) -> Bool[Array, " N"]:
-    """Samples of one statement; all of them where statements are not counted.
-
-    Several are learned by the sum of their losses and read as one text, so their self-gain and their symmetry are
-    of two different quantities.
-    """
-    return np.asarray(samples["num_statements"]) == 1 if "num_statements" in samples else np.ones(len(samples), bool)
-
-
-def is_first_draw(samples: pd.DataFrame) -> Bool[Array, " N"]:
-    """Samples of the noise draw that serves as probe and as target; further draws serve invariance alone."""
-    return np.asarray(samples["draw"]) == 0 if "draw" in samples else np.ones(len(samples), bool)
 
 
 def check_reads_loss(matrix: InfluenceMatrix) -> None:

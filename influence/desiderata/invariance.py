@@ -3,9 +3,10 @@
 import numpy as np
 
 from influence.arrays import Array
-from influence.desiderata.cells import CLEAN, common_sources, copies, is_clean, noise_levels, source
+from influence.desiderata.cells import CLEAN, common_sources, copies, noise_levels, source
 from influence.desiderata.spec import Condition, Ratio, Score, UndefinedError
 from influence.matrix import InfluenceMatrix
+from influence.samples import is_clean
 from influence.stats.sign_flip import sign_flip_p
 
 

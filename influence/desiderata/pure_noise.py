@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from influence.desiderata.cells import is_clean, is_pure_noise, other_source
+from influence.desiderata.cells import other_source
 from influence.desiderata.spec import NotApplicableError, Ratio, Score, UndefinedError
 from influence.matrix import InfluenceMatrix
+from influence.samples import is_clean, is_pure_noise
 
 
 def pure_noise(matrix: InfluenceMatrix) -> Ratio:

@@ -5,9 +5,10 @@ from collections.abc import Callable
 import numpy as np
 
 from influence.arrays import Array
-from influence.desiderata.cells import is_clean, is_single, other_source
+from influence.desiderata.cells import other_source
 from influence.desiderata.spec import Ratio, Score, UndefinedError
 from influence.matrix import InfluenceMatrix
+from influence.samples import is_clean, is_single
 
 
 def self_gain(matrix: InfluenceMatrix, statistic: Callable[[Array], float]) -> Ratio:

@@ -14,10 +14,11 @@ from scipy import stats
 from scipy.spatial.distance import cdist
 
 from influence.arrays import Array
-from influence.desiderata.cells import clean_part, column, is_first_draw, is_single, numbered_columns, source, square
+from influence.desiderata.cells import clean_part, column, numbered_columns, source, square
 from influence.desiderata.class_block import softmax_coupling
 from influence.desiderata.spec import Criterion, NotApplicableError, Ratio, Score, UndefinedError
 from influence.matrix import InfluenceMatrix
+from influence.samples import is_first_draw, is_single
 from influence.stats.mrqap import Mrqap, mrqap
 from influence.stats.permutation import Permutations, joint_permutation_p, joint_permutations
 

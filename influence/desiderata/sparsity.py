@@ -10,9 +10,10 @@ from jaxtyping import Bool, Float64
 from scipy import integrate, special, stats
 
 from influence.arrays import Array
-from influence.desiderata.cells import clean_part, column, is_single, other_source
+from influence.desiderata.cells import clean_part, column, other_source
 from influence.desiderata.spec import Criterion, NotApplicableError, Ratio, Score, UndefinedError
 from influence.matrix import InfluenceMatrix
+from influence.samples import is_single
 
 NONCE, NATURAL = {"parallel", "unrelated_nonce"}, {"unrelated_natural"}
 """Roles of targets that are unrelated to statements with other names."""
