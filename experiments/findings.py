@@ -16,6 +16,7 @@ from experiments.run_sets import RunSet, run_sets
 from experiments.tables import condition_label, interval, number
 from influence.desiderata.registry import SCORES
 from influence.desiderata.scoring import compare, score
+from influence.desiderata.units import in_worlds
 from influence.desiderata.verdict import VOID
 from influence.matrix import InfluenceMatrix
 
@@ -224,16 +225,7 @@ def _shared(left: list[InfluenceMatrix], right: list[InfluenceMatrix]) -> list[l
     worlds = set.intersection(
         *({world for matrix in side for world in matrix.probes["world"]} for side in (left, right))
     )
-    return [
-        [
-            matrix.select(
-                probes=matrix.probes["world"].isin(worlds).to_numpy(),
-                targets=matrix.targets["world"].isin(worlds).to_numpy(),
-            )
-            for matrix in side
-        ]
-        for side in (left, right)
-    ]
+    return [[in_worlds(matrix, worlds) for matrix in side] for side in (left, right)]
 
 
 def _setting(setting: tuple[str, Any]) -> str:

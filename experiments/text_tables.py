@@ -11,6 +11,7 @@ from experiments.tables import by_score, cell, condition_label, interval, markdo
 from influence.data import paper
 from influence.desiderata.agreement import agreement
 from influence.desiderata.scoring import compare, score
+from influence.desiderata.units import in_worlds
 from influence.matrix import InfluenceMatrix
 
 COMPARED: dict[str, list[tuple[str, str]]] = {
@@ -56,7 +57,7 @@ def step_sizes(published: Path) -> str:
     matrices = {key: InfluenceMatrix.load(folder) for key, folder in fig2_step_sizes(published).items()}
     worlds = set.intersection(*(set(matrix.probes["world"]) for matrix in matrices.values()))
     names = list(dict.fromkeys(name for name, _ in STEP_SIZE_SCORES))
-    tables = [by_score(score(_in_worlds(matrix, worlds), names)) for matrix in matrices.values()]
+    tables = [by_score(score(in_worlds(matrix, worlds), names)) for matrix in matrices.values()]
     header = ["score", *(f"{OPTIMIZERS[optimizer]}, {gain:g} nat" for optimizer, gain in matrices)]
     rows = [[condition_label(*key), *(cell(table, key) for table in tables)] for key in STEP_SIZE_SCORES]
     return markdown(header, rows)
@@ -97,9 +98,3 @@ def agreement_with_paper(published: Path) -> str:
         values = table.set_index("statistic")
         rows.append([estimator, how, *(interval(values.loc[name]) for name in ("pearson", "spearman", "slope"))])
     return markdown(["ours (Gemma 3 270M)", "the paper's (Phi-3)", "Pearson", "Spearman", "theirs over ours"], rows)
-
-
-def _in_worlds(matrix: InfluenceMatrix, worlds: set[int]) -> InfluenceMatrix:
-    return matrix.select(
-        probes=matrix.probes["world"].isin(worlds).to_numpy(), targets=matrix.targets["world"].isin(worlds).to_numpy()
-    )

@@ -27,10 +27,19 @@ def column(samples: pd.DataFrame, name: str) -> Array:
 
 
 def numbered_columns(samples: pd.DataFrame, prefix: str) -> Float64[Array, "N D"]:
-    """The columns `<prefix>_0`, `<prefix>_1`, ... of the samples; NotApplicableError where there are none."""
+    """The columns `<prefix>_0`, `<prefix>_1`, ... of the samples.
+
+    Raises:
+        NotApplicableError: there are none.
+        UndefinedError: a number is missing.
+    """
     column(samples, f"{prefix}_0")
     names = itertools.takewhile(lambda name: name in samples, (f"{prefix}_{number}" for number in itertools.count()))
-    return samples[list(names)].to_numpy(np.float64)
+    values_ND = samples[list(names)].to_numpy(np.float64)
+    if not np.isfinite(values_ND).all():
+        bad = samples["id"][~np.isfinite(values_ND).all(1)].iloc[0]
+        raise UndefinedError(f"expected finite numbers in {prefix}_0, {prefix}_1, ..., got another in {bad!r}")
+    return values_ND
 
 
 def source(samples: pd.DataFrame) -> Array:

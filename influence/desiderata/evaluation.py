@@ -21,13 +21,13 @@ from influence.stats.sign_flip import sign_flip_p
 from influence.stats.student import mean_interval, ratio_interval
 
 MOST_PARTS = 200
-"""Of a jackknife, each of which is scored anew: where there are more sources, so many groups of them are left out."""
+"""Most parts of a jackknife, each of which is scored anew: of more sources, groups are left out."""
 
 MANY_CELLS = 2**22
-"""A matrix of more has fewer parts, and no permutation tests: either would take hours."""
+"""Cells from which on a jackknife has fewer parts, and no test permutes: either would take hours."""
 
 FEW_PARTS = 50
-"""Of a jackknife of such a matrix; Student's t has then 49 degrees of freedom."""
+"""Parts of the jackknife of such a matrix; Student's t has then 49 degrees of freedom."""
 
 ZERO_DENOMINATOR = "the 95 % interval of the denominator touches 0"
 

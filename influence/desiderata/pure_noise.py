@@ -12,7 +12,7 @@ def pure_noise(matrix: InfluenceMatrix) -> Ratio:
     """Rms of M(noise alone -> clean j) / rms of M(clean i -> clean j), all labels, source j != source i.
 
     0 when noise alone teaches nothing, 1 when it moves clean targets, up or down, as far as a clean sample does. Its
-    label is random, so any effect is wrong. Good is below c = 0.05.
+    label is random, so any effect is wrong.
 
     Args:
         matrix: with `sigma` of probes and targets, infinite for noise alone, and `source`.
@@ -21,7 +21,8 @@ def pure_noise(matrix: InfluenceMatrix) -> Ratio:
         The two root mean squares, in the unit of the readout.
 
     Raises:
-        UndefinedError: no probe is noise alone, or no clean probe has a clean target of another source.
+        NotApplicableError: no probe is noise alone.
+        UndefinedError: no clean probe has a clean target of another source.
     """
     noise_P, clean_P, clean_T = is_pure_noise(matrix.probes), is_clean(matrix.probes), is_clean(matrix.targets)
     if not noise_P.any():

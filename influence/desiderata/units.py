@@ -27,6 +27,13 @@ def without(matrix: InfluenceMatrix, ids: set[object]) -> InfluenceMatrix:
     )
 
 
+def in_worlds(matrix: InfluenceMatrix, worlds: set[object]) -> InfluenceMatrix:
+    """The part of a matrix that is of these worlds."""
+    return matrix.select(
+        probes=matrix.probes["world"].isin(worlds).to_numpy(), targets=matrix.targets["world"].isin(worlds).to_numpy()
+    )
+
+
 def pair(
     left: Sequence[InfluenceMatrix], right: Sequence[InfluenceMatrix]
 ) -> list[tuple[InfluenceMatrix, InfluenceMatrix]]:

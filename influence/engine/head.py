@@ -102,12 +102,12 @@ class Normaliser:
         self.parts.append(largest_N1.squeeze(-1).double() + total_N.log())
 
     def total(self) -> Float64[Tensor, " N"]:
-        """Of all chunks."""
+        """Log of the sum over all chunks taken in."""
         return torch.stack(self.parts).logsumexp(0)
 
 
 def _sums(values_NC: Float[Tensor, "N C"]) -> Float64[Tensor, " N"]:
-    """Over the words: of every few in their own precision, of these in float64, which alone takes four times longer."""
+    """Sums over words: of every few in their own precision, of these in float64, alone four times as slow."""
     num_few = values_NC.shape[1] // FEW
     few_NF = values_NC[:, : num_few * FEW].view(len(values_NC), num_few, FEW).sum(-1)
     total_N = few_NF.sum(-1, dtype=torch.float64)

@@ -31,14 +31,14 @@ LENGTHS = 2
 """How many times as long the longest probe of a chunk may be as the shortest: all are padded to its places."""
 
 
-def reason(network: Network, *, optimizer: str = "sgd", optimizer_options: Mapping[str, Any] | None = None) -> str:
+def why_not(network: Network, *, optimizer: str = "sgd", optimizer_options: Mapping[str, Any] | None = None) -> str:
     """Why steps of this optimiser on this network cannot be kept as factors, in one clause, or ""."""
     options = {name: value for name, value in (optimizer_options or {}).items() if name != "momentum" and value}
     if optimizer != "sgd":
         return f"steps of {optimizer} are of full rank"
     if options:
         return f"SGD has the option {next(iter(options))}"
-    if unable := reading.reason(network):
+    if unable := reading.why_not(network):
         return unable
     if network.training:
         return "the network is in train mode"

@@ -38,7 +38,7 @@ def learn(
     """Take a step on each lesson in turn, in place, and give the loss before it.
 
     Args:
-        network: one for which `influence.engine.low_rank.reason` has nothing to say.
+        network: one for which `influence.engine.low_rank.why_not` has nothing to say.
         lessons: of each step, the texts: the loss is the sum over them of the mean over their scored tokens of -log p.
         make_optimizer: gives a fresh one, whose steps are elementwise.
     """

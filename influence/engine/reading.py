@@ -15,7 +15,7 @@ FAMILIES = ("gemma3_text", "gpt2", "llama", "mistral", "phi3", "qwen2", "qwen3")
 """Model types of transformers whose attention takes a mask and positions of one's own."""
 
 
-def reason(network: Network) -> str:
+def why_not(network: Network) -> str:
     """Why a network cannot read trees, in one clause, or ""."""
     network = base(network)
     config = network.config.get_text_config()

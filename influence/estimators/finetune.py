@@ -7,18 +7,17 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any, Self
 
-import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
 from influence.engine import piecewise
 from influence.engine.chunks import DEFAULT, Engine
-from influence.engine.low_rank import reason
+from influence.engine.low_rank import why_not
 from influence.engine.texts import Texts
 from influence.engine.threads import threads_for
 from influence.estimators import low_rank
-from influence.estimators.protocol import Row, check_step_size, say_once
+from influence.estimators.protocol import Row, check_step_size, diverged, say_once
 from influence.estimators.statements import check_statements, lessons
 from influence.isolation import Isolation, seed_torch, select_parameters
 from influence.models.causal_lm import CausalLM
@@ -104,7 +103,7 @@ class FineTune:
         """Take `num_steps` steps on each batch in turn, in place; return why they failed, or ""."""
         for number, loss in enumerate(self._losses(model, batches, parameters, engine), start=1):
             if not math.isfinite(loss):
-                return f"diverged at step {number}: the loss is {loss}; lower the step size"
+                return diverged(number, loss)
         return ""
 
     def rows(self, model: nn.Module, probes: pd.DataFrame, targets: Reader, *, seed: int = 0) -> Iterator[Row]:
@@ -134,9 +133,7 @@ class FineTune:
                 else:
                     gain_T = targets.read() - targets.before
                     row = Row(gain_T=gain_T, self_gain=itself.gain(gain_T))
-            if not failure and not (np.isfinite(row.gain_T).all() and np.isfinite(row.self_gain)):
-                row = Row.failed(len(row.gain_T), "diverged: a readout is not finite; lower the step size")
-            yield row
+            yield row.checked()
 
     def why_plain(self, model: CausalLM, engine: Engine = DEFAULT) -> str:
         """Why the engine cannot take the steps, so that all weights have gradients at once; one clause, or ""."""
@@ -150,7 +147,7 @@ class FineTune:
 
     def _why_full_rank(self, model: CausalLM) -> str:
         """Why the steps cannot be kept as factors; one clause, or ""."""
-        return reason(model.network, optimizer=self.optimizer, optimizer_options=self.optimizer_options)
+        return why_not(model.network, optimizer=self.optimizer, optimizer_options=self.optimizer_options)
 
     def _low_rank_rows(self, model: CausalLM, probes: pd.DataFrame, targets: Reader) -> Iterator[Row]:
         """Of many probes at once."""

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from influence.engine.chunks import DEFAULT, Engine, halving
-from influence.engine.low_rank import reason
+from influence.engine.low_rank import why_not
 from influence.estimators import low_rank
 from influence.estimators.protocol import Row, check_step_size, say_once
 from influence.estimators.slopes import Direction, SampleSlopes, TextSlopes
@@ -93,7 +93,7 @@ class FirstOrder:
     def why_plain(self, model: CausalLM, engine: Engine = DEFAULT) -> str:
         """Why the gradients of a language model cannot be kept as factors; one clause, or ""."""
         unable = low_rank.why_plain(model, engine, self.parameters)
-        return unable or reason(model.network, optimizer=self.optimizer)
+        return unable or why_not(model.network, optimizer=self.optimizer)
 
     def _slopes(self, model: nn.Module, probes: pd.DataFrame, targets: Reader) -> TextSlopes | SampleSlopes:
         if isinstance(model, CausalLM):

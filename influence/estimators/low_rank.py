@@ -15,7 +15,7 @@ from influence.engine.chunks import Engine, halving
 from influence.engine.low_rank import Learned
 from influence.engine.texts import Texts
 from influence.engine.tree import Trees, pack
-from influence.estimators.protocol import Row
+from influence.estimators.protocol import Row, diverged
 from influence.models.causal_lm import CausalLM
 from influence.readout import Reader
 
@@ -35,7 +35,7 @@ def rows(
     Probes are learned in an order of their length, so that no row is given before all are there.
 
     Args:
-        model: one whose network `influence.engine.low_rank.reason` has nothing to say about.
+        model: one whose network `influence.engine.low_rank.why_not` has nothing to say about.
         probes: sample table.
         steps_P: the texts of every step of each probe.
         targets: what is read.
@@ -62,11 +62,11 @@ def why_plain(model: CausalLM, engine: Engine, parameters: Sequence[str] | None)
         return "the engine is off"
     if parameters is not None or not all(parameter.requires_grad for parameter in model.parameters()):
         return "only a part of the weights is learned"
-    return model.reads_padded or low_rank.reason(model.network)
+    return model.reads_padded or low_rank.why_not(model.network)
 
 
 def _rows(model: CausalLM, learned: Learned, group: pd.DataFrame, targets: Reader) -> list[Row]:
-    """Of the probes of one pass."""
+    """Rows of the probes that were learned in one pass."""
     with torch.no_grad():
         gain_BT = _read(model, learned, targets, lambda texts: learned.read(pack(texts))) - targets.before
         position_B = [targets.position.get(id, -1) for id in group["id"]]
@@ -81,13 +81,11 @@ def _rows(model: CausalLM, learned: Learned, group: pd.DataFrame, targets: Reade
 
 
 def _row(gain_T: Float64[Array, " T"], self_gain: float, loss_S: Float64[Array, " S"]) -> Row:
-    diverged = ~np.isfinite(loss_S)
-    if diverged.any():
-        step = int(diverged.argmax())
-        return Row.failed(len(gain_T), f"diverged at step {step + 1}: the loss is {loss_S[step]}; lower the step size")
-    if not (np.isfinite(gain_T).all() and np.isfinite(self_gain)):
-        return Row.failed(len(gain_T), "diverged: a readout is not finite; lower the step size")
-    return Row(gain_T=gain_T, self_gain=float(self_gain))
+    failed_S = ~np.isfinite(loss_S)
+    if failed_S.any():
+        step = int(failed_S.argmax())
+        return Row.failed(len(gain_T), diverged(step + 1, loss_S[step]))
+    return Row(gain_T=gain_T, self_gain=float(self_gain)).checked()
 
 
 def _read(

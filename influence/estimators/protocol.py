@@ -38,6 +38,17 @@ class Row:
         """A row without numbers, and why."""
         return cls(gain_T=np.full(num_targets, np.nan), self_gain=np.nan, failure=failure)
 
+    def checked(self) -> Self:
+        """The row, or a failed one where a readout is not finite."""
+        if self.failure or (np.isfinite(self.gain_T).all() and np.isfinite(self.self_gain)):
+            return self
+        return self.failed(len(self.gain_T), "diverged: a readout is not finite; lower the step size")
+
+
+def diverged(step: int, loss: float) -> str:
+    """Why learning a probe failed: the loss before a step, counted from 1, is not finite."""
+    return f"diverged at step {step}: the loss is {loss}; lower the step size"
+
 
 @runtime_checkable
 class Estimator(Protocol):

@@ -33,7 +33,7 @@ TILE = 16
 
 
 class TextSlopes:
-    """Those of SGD on a language model whose layers are known: products of the factors of two gradients."""
+    """Slopes of readouts along a step of SGD on a language model whose layers are known, from factors of gradients."""
 
     def __init__(self, model: CausalLM, probes: pd.DataFrame, targets: Reader, *, statements: str) -> None:
         self.model, self.probes, self.targets, self.memory_gb = model, probes, targets, targets.engine.memory_gb / 2
@@ -82,10 +82,11 @@ class TextSlopes:
 
 
 class SampleSlopes:
-    """Those of any model: products of gradients, of many samples at once where its layers or `torch.func` give them.
+    """Slopes of readouts along a step of any model: products of gradients.
 
-    Bits depend on the shapes of what is computed together. So probes have their gradients and products in tiles of one
-    size, the last filled up: no probe's depend on the others.
+    They are of many samples at once where its layers or `torch.func` give them. Bits depend on the shapes of what is
+    computed together. So probes have their gradients and products in tiles of one size, the last filled up: no probe's
+    depend on the others.
     """
 
     def __init__(
@@ -188,7 +189,7 @@ class SampleSlopes:
         return {"": torch.stack(steps)}
 
     def _gradients(self, samples: pd.DataFrame) -> Gradients:
-        """Of these samples' readouts."""
+        """Gradients of the readouts of these samples."""
         readout = self.targets.readout.read
         if self.method is None:
             return self._one_by_one(readout, samples)
@@ -199,14 +200,14 @@ class SampleSlopes:
         return {"": torch.stack(rows)}
 
     def _gradient(self, function: Function, samples: pd.DataFrame) -> Float[Tensor, " D"]:
-        """Of the sum over samples."""
+        """Gradient of a function summed over samples, all that is learned in one vector."""
         value = function(self.model, collate(self.model, samples)).sum()
         gradients = torch.autograd.grad(value, self.parameters, materialize_grads=True)
         return torch.cat([gradient.flatten() for gradient in gradients])
 
 
 def _gain(model: Any, batch: Batch) -> Tensor:
-    """What a step raises."""
+    """Minus the loss: what a step of descent raises."""
     gain: Tensor = -model.loss(batch)
     return gain
 

@@ -78,7 +78,7 @@ class CausalLM(pl.LightningModule):
         self.start: int = starts[self.starts_with]
         self.network = network if lora is None else _with_adapters(network, lora, seed)
         self.tokenizer, self.lora, self.lr = tokenizer, lora, lr
-        self.reads_padded = reading.reason(network) if engine else "the engine is off"
+        self.reads_padded = reading.why_not(network) if engine else "the engine is off"
         if self.reads_padded:
             log.info("Texts are read as padded batches: %s.", self.reads_padded)
         self.context: int | None = getattr(network.config.get_text_config(), "max_position_embeddings", None)

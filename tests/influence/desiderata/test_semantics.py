@@ -176,6 +176,10 @@ def test_what_is_missing_is_said() -> None:
     alike = images([0] * 4).assign(embed_0=0.0)
     with pytest.raises(UndefinedError, match="expected samples at different distances, got all at one"):
         semantic_slope(matrix_of(np.ones((4, 4)), alike), **PRIMARY)
+    unknown = embedded(images([0] * 4))
+    unknown.loc[2, "embed_1"] = np.nan
+    with pytest.raises(UndefinedError, match=r"expected finite numbers in embed_0, embed_1, .*, got another in '2'"):
+        semantic_slope(matrix_of(np.ones((4, 4)), unknown), **PRIMARY)
     two = embedded(images([0, 0, 1, 1]))
     with pytest.raises(UndefinedError, match="expected distances that rows, columns and controls do not explain"):
         semantic_slope(matrix_of(np.ones((4, 4)), two), **PRIMARY)

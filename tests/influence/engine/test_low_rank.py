@@ -7,7 +7,7 @@ from torch import nn
 
 from influence.engine import head, low_rank
 from influence.engine.layers import Norm
-from influence.engine.low_rank import chunks, learn, probes_at_once, reason
+from influence.engine.low_rank import chunks, learn, probes_at_once, why_not
 from influence.engine.texts import Texts
 from influence.engine.tree import Trees, pack
 from influence.models.causal_lm import CausalLM
@@ -46,7 +46,7 @@ class TestLearn:
         self, network: nn.Module, monkeypatch: pytest.MonkeyPatch, change: str, held: int
     ) -> None:
         monkeypatch.setattr(head, "HELD_LOGITS", held)
-        assert reason(network) == ""
+        assert why_not(network) == ""
         measured, expected = (function(network, PROBES, *CHANGES[change]) for function in (gains, gains_alone))
         torch.testing.assert_close(measured, expected, rtol=0, atol=1e-10)
         assert expected.abs().min() > 1e-3
@@ -56,7 +56,7 @@ class TestLearn:
     )
     def test_agrees_in_more_networks(self, name: str) -> None:
         network = make(name)
-        assert reason(network) == ""
+        assert why_not(network) == ""
         measured, expected = (function(network, PROBES, 4, 0.9) for function in (gains, gains_alone))
         torch.testing.assert_close(measured, expected, rtol=0, atol=1e-10)
 
@@ -175,7 +175,7 @@ class TestChunks:
 def refused(change: Callable[[nn.Module], object], **options: object) -> str:
     network = make("llama")
     change(network)
-    return reason(network, **options)
+    return why_not(network, **options)
 
 
 class TestReason:
@@ -203,7 +203,7 @@ class TestReason:
         assert refused(lambda network: setattr(network.config, "model_type", "mamba")).startswith(
             "the network is of type"
         )
-        assert low_rank.reason(make("gpt2")) == ""
+        assert low_rank.why_not(make("gpt2")) == ""
 
 
 @pytest.mark.verify

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from influence import FineTune, measure
 from influence.engine import piecewise
-from influence.engine.low_rank import reason
+from influence.engine.low_rank import why_not
 from influence.engine.texts import Texts
 from influence.estimators.finetune import OPTIMIZERS
 from influence.models.causal_lm import CausalLM
@@ -89,7 +89,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 class TestLearn:
     @pytest.mark.parametrize("num_steps", [1, 3])
     def test_adamw_agrees_with_a_whole_gradient(self, network: nn.Module, num_steps: int) -> None:
-        assert reason(network) == ""
+        assert why_not(network) == ""
         options = {"kind": torch.optim.AdamW, "lr": LR, "weight_decay": 0.1}
         assert_same(
             network,

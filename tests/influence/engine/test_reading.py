@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from influence.engine import padded
-from influence.engine.reading import read, reason
+from influence.engine.reading import read, why_not
 from influence.engine.texts import Texts
 from influence.engine.tree import pack
 from tests.influence.engine.networks import MADE, ROWS, log_probs, make, totals
@@ -15,7 +15,7 @@ class TestRead:
     @pytest.mark.parametrize("name", MADE)
     def test_agrees_with_one_text_at_a_time(self, name: str, places: int) -> None:
         network = make(name)
-        assert reason(network) == ""
+        assert why_not(network) == ""
         measured = read(network, pack(Texts.padded(ROWS), places=places))
         torch.testing.assert_close(
             measured, totals(network, ROWS), rtol=0, atol=1e-11 if name != "phi3 eager" else 1e-5
@@ -45,7 +45,7 @@ class TestRead:
     def test_reads_through_adapters(self) -> None:
         pytest.importorskip("peft", reason="expected peft, of the extra `text`, got none")
         network = tiny("llama", lora={"r": 2, "init_lora_weights": False}).network
-        assert reason(network) == ""
+        assert why_not(network) == ""
         measured = read(network, pack(Texts.padded(ROWS)))
         torch.testing.assert_close(measured, totals(network, ROWS), rtol=0, atol=1e-11)
         with network.disable_adapter():
@@ -56,19 +56,19 @@ class TestReason:
     def test_of_another_family(self) -> None:
         network = make("llama")
         network.config.model_type = "mamba"
-        assert reason(network).startswith("the network is of type mamba and not of gemma3_text, gpt2, llama")
+        assert why_not(network).startswith("the network is of type mamba and not of gemma3_text, gpt2, llama")
 
     def test_of_another_attention(self) -> None:
         network = make("llama")
         network.config._attn_implementation = "flash_attention_2"
-        assert reason(network) == "the attention is flash_attention_2 and takes no mask of one's own"
+        assert why_not(network) == "the attention is flash_attention_2 and takes no mask of one's own"
 
     def test_of_attention_in_both_directions(self) -> None:
         network = make("gemma3")
         network.config.use_bidirectional_attention = True
-        assert reason(network) == "the attention is bidirectional"
+        assert why_not(network) == "the attention is bidirectional"
 
     def test_of_another_head(self) -> None:
         network = make("llama")
         network.lm_head = nn.Sequential(network.lm_head)
-        assert reason(network) == "the head is a Sequential and no Linear"
+        assert why_not(network) == "the head is a Sequential and no Linear"
