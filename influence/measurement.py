@@ -5,7 +5,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,46 @@ class Extent:
     def size(self) -> int:
         """Number of probes."""
         return int(self.probes.stop - self.probes.start)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Job:
+    """What is measured of which model, and how; `seed` to `engine` as for `measure`."""
+
+    model: nn.Module
+    probes: pd.DataFrame
+    targets: pd.DataFrame
+    estimator: Estimator
+    readout: Readout
+    seed: int
+    batch_size: int
+    engine: Engine
+
+    def reader(self, targets: slice) -> Reader:
+        """Reads these targets, the base model's values first."""
+        return Reader(
+            self.model, self.targets.iloc[targets], self.readout, batch_size=self.batch_size, engine=self.engine
+        )
+
+    def block(
+        self, extent: Extent, reader: Reader, *, stamp: Mapping[str, str], progress: Callable[[int], None]
+    ) -> Block:
+        """The gains of one block, in memory; `progress` is told how many of its rows are there."""
+        rows = []
+        for row in self.estimator.rows(self.model, self.probes.iloc[extent.probes], reader, seed=self.seed):
+            rows.append(row)
+            progress(len(rows))
+        return Block(
+            id=extent.id,
+            first_probe=extent.probes.start,
+            first_target=extent.targets.start,
+            gain_PT=np.stack([row.gain_T for row in rows]),
+            self_gain_P=np.array([row.self_gain for row in rows]),
+            before_T=reader.before,
+            failure_P=np.array([row.failure for row in rows]),
+            stamp=stamp,
+            halvings_P=np.array([row.halvings for row in rows]),
+        )
 
 
 def measure(
@@ -97,7 +137,16 @@ def measure(
     targets = probes if targets is None else targets
     check(probes, "probe")
     check(targets, "target")
-    readout = find(readout, model)
+    job = _Job(
+        model=model,
+        probes=probes,
+        targets=targets,
+        estimator=estimator,
+        readout=find(readout, model),
+        seed=seed,
+        batch_size=batch_size,
+        engine=engine,
+    )
     for samples in (probes, targets):
         _check_collates(model, samples, batch_size)
     folder = None if folder is None else Path(folder)
@@ -107,88 +156,34 @@ def measure(
         "probes": digest(probes),
         "targets": digest(targets),
         "seed": seed,
-        "readout": readout.describe(),
+        "readout": job.readout.describe(),
         "estimator": estimator.describe(),
     }
     tables = [_with_probabilities(model, probes, batch_size)]
     tables.append(tables[0] if targets is probes else _with_probabilities(model, targets, batch_size))
 
     def begin() -> dict[str, Any]:
-        return _begin(model, probes, targets, estimator, readout, identity, batch_size, block_size, engine, provenance)
+        return _begin(job, identity, block_size, provenance or {})
 
     header = begin() if folder is None else _begin_once(folder, tables, identity, begin)
     if estimator.self_gain is not None:
-        estimator = estimator.with_lr(header["estimator"]["lr"])
-    blocks: list[Block] = []
+        job = replace(job, estimator=estimator.with_lr(header["estimator"]["lr"]))
     mine = block_extents(probes, targets, header["block_size"])[index::count]
-    if folder is not None:
-        check_blocks(folder, [extent.id for extent in mine if _block_file(folder, extent).exists()])
-    for block in _missing_blocks(
-        model,
-        probes,
-        targets,
-        mine,
-        folder,
-        estimator=estimator,
-        readout=readout,
-        seed=seed,
-        batch_size=batch_size,
-        engine=engine,
-        stamp=header["stamp"],
-        progress=progress,
-    ):
-        if folder is None:
-            blocks.append(block)
-        else:
-            block.save(folder / "blocks")
-    if folder is not None:
-        return InfluenceMatrix.load(folder, partial=count > 1)
-    return InfluenceMatrix(
-        blocks=blocks,
-        probes=tables[0],
-        targets=tables[1],
-        readout=header["readout"],
-        estimator=header["estimator"],
-        provenance=header["provenance"],
-    )
-
-
-def measure_block(
-    model: nn.Module,
-    probes: pd.DataFrame,
-    targets: pd.DataFrame,
-    extent: Extent,
-    *,
-    estimator: Estimator,
-    readout: Readout,
-    seed: int,
-    batch_size: int,
-    stamp: Mapping[str, str],
-    progress: Callable[[int], None],
-    engine: Engine = DEFAULT,
-    reader: Reader | None = None,
-) -> Block:
-    """The gains of one block, in memory; `progress` is told how many of its rows are there.
-
-    A `reader` of the same targets that another block has used saves reading them anew.
-    """
-    if reader is None:
-        reader = Reader(model, targets.iloc[extent.targets], readout, batch_size=batch_size, engine=engine)
-    rows = []
-    for row in estimator.rows(model, probes.iloc[extent.probes], reader, seed=seed):
-        rows.append(row)
-        progress(len(rows))
-    return Block(
-        id=extent.id,
-        first_probe=extent.probes.start,
-        first_target=extent.targets.start,
-        gain_PT=np.stack([row.gain_T for row in rows]),
-        self_gain_P=np.array([row.self_gain for row in rows]),
-        before_T=reader.before,
-        failure_P=np.array([row.failure for row in rows]),
-        stamp=stamp,
-        halvings_P=np.array([row.halvings for row in rows]),
-    )
+    if folder is None:
+        return InfluenceMatrix(
+            blocks=list(_blocks(job, mine, mine, stamp=header["stamp"], progress=progress)),
+            probes=tables[0],
+            targets=tables[1],
+            readout=header["readout"],
+            estimator=header["estimator"],
+            provenance=header["provenance"],
+        )
+    found = [extent.id for extent in mine if (folder / "blocks" / f"{extent.id}.npz").exists()]
+    check_blocks(folder, found)
+    missing = [extent for extent in mine if extent.id not in found]
+    for block in _blocks(job, mine, missing, stamp=header["stamp"], progress=progress):
+        block.save(folder / "blocks")
+    return InfluenceMatrix.load(folder, partial=count > 1)
 
 
 def block_extents(probes: pd.DataFrame, targets: pd.DataFrame, block_size: int) -> list[Extent]:
@@ -252,46 +247,30 @@ def noise_floor(model: nn.Module, targets: pd.DataFrame, readout: Readout, *, ba
     return float(max(np.sqrt(np.mean((whole - parts) ** 2)), resolution * np.sqrt(np.mean(whole**2))))
 
 
-def _missing_blocks(
-    model: nn.Module,
-    probes: pd.DataFrame,
-    targets: pd.DataFrame,
+def _blocks(
+    job: _Job,
     extents: Sequence[Extent],
-    folder: Path | None,
+    missing: Sequence[Extent],
     *,
-    readout: Readout,
-    batch_size: int,
-    engine: Engine,
+    stamp: Mapping[str, str],
     progress: Callable[[int, int], None],
-    **settings: Any,
 ) -> Iterator[Block]:
-    """Measures what the folder lacks of these blocks, one by one; blocks of the same targets share their reader."""
-    missing = [extent for extent in extents if folder is None or not _block_file(folder, extent).exists()]
+    """Measures those of the extents that are missing, one by one; blocks of the same targets share their reader."""
     total = sum(extent.size for extent in extents)
     done = total - sum(extent.size for extent in missing)
     progress(done, total)
     reader, read = None, slice(0)
     for extent in missing:
         if reader is None or extent.targets != read:
-            read = extent.targets
-            reader = Reader(model, targets.iloc[read], readout, batch_size=batch_size, engine=engine)
-        yield measure_block(
-            model,
-            probes,
-            targets,
+            reader, read = job.reader(extent.targets), extent.targets
+        yield job.block(
             extent,
-            readout=readout,
-            batch_size=batch_size,
+            reader,
+            stamp=stamp,
             progress=lambda rows, done=done: progress(done + rows, total),  # type: ignore[misc]
-            reader=reader,
-            **settings,
         )
         done += extent.size
         progress(done, total)
-
-
-def _block_file(folder: Path, extent: Extent) -> Path:
-    return folder / "blocks" / f"{extent.id}.npz"
 
 
 def _begin_once(
@@ -309,39 +288,28 @@ def _begin_once(
     return {"stamp": {}, **header}  # a folder of before blocks were stamped has none
 
 
-def _begin(
-    model: nn.Module,
-    probes: pd.DataFrame,
-    targets: pd.DataFrame,
-    estimator: Estimator,
-    readout: Readout,
-    identity: Mapping[str, Any],
-    batch_size: int,
-    block_size: int,
-    engine: Engine,
-    provenance: Mapping[str, Any] | None,
-) -> dict[str, Any]:
+def _begin(job: _Job, identity: Mapping[str, Any], block_size: int, provenance: Mapping[str, Any]) -> dict[str, Any]:
     """What is settled before the first block: the step size, the plan of blocks and the provenance."""
-    settings = dict(estimator.describe())
+    estimator, settings = job.estimator, dict(job.estimator.describe())
     if estimator.self_gain is not None:
-        step_size = find_step_size(model, probes, estimator, seed=identity["seed"], engine=engine)
+        step_size = find_step_size(job.model, job.probes, estimator, seed=job.seed, engine=job.engine)
         settings |= {"lr": step_size.lr, "step_size": step_size.describe()}
-    elif settings.get("lr") and readout.name != "log_prob" and sets_step_size(probes).any():
-        checked = check_step_size(model, probes, estimator, seed=identity["seed"], engine=engine)
+    elif settings.get("lr") and job.readout.name != "log_prob" and sets_step_size(job.probes).any():
+        checked = check_step_size(job.model, job.probes, estimator, seed=job.seed, engine=job.engine)
         settings |= {"step_size": checked.describe()} if checked else {}
     return {
         "stamp": _stamp(identity, settings),
         "blocks": {
             extent.id: (extent.probes.start, extent.probes.stop)
-            for extent in block_extents(probes, targets, block_size)
+            for extent in block_extents(job.probes, job.targets, block_size)
         },
         "block_size": block_size,
-        "readout": readout.describe(),
+        "readout": job.readout.describe(),
         "estimator": settings,
         "provenance": {
-            **(provenance or {}),
+            **provenance,
             "identity": identity,
-            "noise_floor": noise_floor(model, targets, readout, batch_size=batch_size),
+            "noise_floor": noise_floor(job.model, job.targets, job.readout, batch_size=job.batch_size),
         },
     }
 
