@@ -92,7 +92,7 @@ def _card(scored: Sequence[tuple[RunSet, pd.DataFrame]]) -> Card:
             experiment=runs.name,
             run="/".join(runs.folders[0].parts[-2:]),
         )
-        for runs, frame in sorted(scored, key=lambda one: _place(one[0]))
+        for runs, frame in sorted(scored, key=lambda one: _place(one[0], sets))
         if not (runs.unusual and runs.kind in usual)
     ]
     table = pd.concat(tables, ignore_index=True)
@@ -106,18 +106,22 @@ def _card(scored: Sequence[tuple[RunSet, pd.DataFrame]]) -> Card:
 def _column(runs: RunSet, sets: Sequence[RunSet]) -> str:
     """Name of the column of a card that these runs stand in, among all that it is made of."""
     alike = [other for other in sets if (other.kind, other.unusual) == (runs.kind, runs.unusual)]
-    if len({other.name for other in sets}) == 1 and len({other.label for other in alike}) > 1:
+    if _of_one_experiment(sets) and len({other.label for other in alike}) > 1:
         return runs.label
     return ", ".join(filter(None, [runs.kind, runs.unusual]))
 
 
-def _place(runs: RunSet) -> tuple[int, float]:
-    """Columns: optimisers in the order of tables, then other estimators, prompted last; by rising step size."""
+def _place(runs: RunSet, sets: Sequence[RunSet]) -> tuple[int, float]:
+    """Columns: optimisers in the order of tables, then other estimators, prompted last; by step size in one experiment."""
     order, settings = list(OPTIMIZERS.values()), runs.config["estimator"]
-    step = float(settings.get("self_gain") or settings.get("lr") or 0)
+    step = float(settings.get("self_gain") or settings.get("lr") or 0) if _of_one_experiment(sets) else 0.0
     if runs.kind == "prompted":
         return len(order) + 1, step
     return (order.index(runs.kind) if runs.kind in order else len(order)), step
+
+
+def _of_one_experiment(sets: Sequence[RunSet]) -> bool:
+    return len({runs.name for runs in sets}) == 1
 
 
 def _standing(rows: pd.DataFrame) -> tuple[bool, bool, int]:

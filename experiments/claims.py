@@ -119,6 +119,7 @@ CLAIMS = (
         [
             Value("fig2_transitivity", "paraphrase_transfer", holds=below(0.5)),
             Value("fig4_belongs_to", "paraphrase_transfer", holds=below(0.5)),
+            Value("semantics_text", "semantic_slope"),
         ],
         LEARNED,
     ),
