@@ -112,7 +112,7 @@ def _column(runs: RunSet, sets: Sequence[RunSet]) -> str:
 
 
 def _place(runs: RunSet, sets: Sequence[RunSet]) -> tuple[int, float]:
-    """Columns: optimisers in the order of tables, then other estimators, prompted last; by step size in one experiment."""
+    """Columns: optimisers in the order of tables, other estimators, prompted; in one experiment by step size."""
     order, settings = list(OPTIMIZERS.values()), runs.config["estimator"]
     step = float(settings.get("self_gain") or settings.get("lr") or 0) if _of_one_experiment(sets) else 0.0
     if runs.kind == "prompted":
