@@ -20,6 +20,7 @@ from experiments.schema import REPOSITORY, Config, DomainConfig, ImagesConfig, P
 from experiments.score import save_scores
 from experiments.tracking import Tracker, track
 from influence import provenance
+from influence.blocks import block_extents
 from influence.data.stored import save_images
 from influence.desiderata.registry import SCORES
 from influence.desiderata.scoring import score
@@ -27,7 +28,7 @@ from influence.estimators.protocol import Estimator
 from influence.isolation import select_parameters
 from influence.matrix import NEAR, InfluenceMatrix
 from influence.matrix_folder import check_blocks, missing_blocks
-from influence.measurement import block_extents, estimate_seconds, measure
+from influence.measurement import estimate_seconds, measure
 from influence.models import protocol
 from influence.readout import find
 from influence.step_size import clean_probes

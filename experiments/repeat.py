@@ -22,6 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from experiments import schema
+from experiments.checks import checked
 from experiments.progress import ProgressBar
 from experiments.run_folder import RunFolder
 from influence.matrix import InfluenceMatrix
@@ -79,7 +80,7 @@ def repeat(run: Path, folder: Path) -> Comparison:
     """
     stored = InfluenceMatrix.load(run)
     cfg = stored_config(run)
-    config = schema.check(cfg)
+    config = checked(cfg)
     from experiments.pipeline import prepare
 
     again = RunFolder(folder)

@@ -15,6 +15,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from experiments import schema
+from experiments.checks import checked
 from experiments.identity import run_hash
 from experiments.run_folder import RunFolder, shard_path
 from influence.matrix_folder import missing_blocks
@@ -38,7 +39,7 @@ def job_path(*, _root_: DictConfig) -> str:
 def main(cfg: DictConfig) -> float | None:
     """Measure what the configuration describes, unless it has been measured; return the objective, if one is named."""
     try:
-        config = schema.check(cfg)
+        config = checked(cfg)
         run = run_folder(cfg)
         if was_done := run.is_done:
             log.info("Already measured: %s", run.path)

@@ -1,4 +1,4 @@
-"""Blocks of an influence matrix: what is measured, saved and resumed as one."""
+"""Blocks of an influence matrix: how it is cut, and what is measured, saved and resumed as one."""
 
 import zipfile
 import zlib
@@ -9,10 +9,42 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Bool, Float64
 
 from influence.arrays import Array
 from influence.files import write_atomically
+
+
+@dataclass(frozen=True)
+class Extent:
+    """A block before it is measured: its name and its ranges of probes and targets."""
+
+    id: str
+    probes: slice
+    targets: slice
+
+    @property
+    def size(self) -> int:
+        """Number of probes."""
+        return int(self.probes.stop - self.probes.start)
+
+
+def block_extents(probes: pd.DataFrame, targets: pd.DataFrame, block_size: int) -> list[Extent]:
+    """One block a world where the probes name worlds, else ranges of `block_size` probes on all targets.
+
+    Raises:
+        ValueError: the samples of a world do not stand together, or a world has no targets.
+    """
+    if "world" not in probes:
+        return [
+            Extent(f"{start:06d}", slice(start, min(start + block_size, len(probes))), slice(0, len(targets)))
+            for start in range(0, len(probes), block_size)
+        ]
+    return [
+        Extent(f"world-{world}", _world_range(probes, world, "probe"), _world_range(targets, world, "target"))
+        for world in probes["world"].unique()
+    ]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -126,3 +158,14 @@ def arrays_of(path: Path) -> Iterator[Any]:
             f"expected a whole block of gains in {path}, got a torn file ({error}); "
             "delete it and run the same command again"
         ) from None
+
+
+def _world_range(samples: pd.DataFrame, world: Any, role: str) -> slice:
+    positions = np.flatnonzero(samples["world"] == world) if "world" in samples else np.empty(0, int)
+    if len(positions) == 0:
+        raise ValueError(f"expected a {role} in world {world}, got none; name the world of every {role} in its table")
+    if positions[-1] - positions[0] + 1 != len(positions):
+        raise ValueError(
+            f"expected the {role}s of world {world} to stand together, got others between them; sort the table by world"
+        )
+    return slice(int(positions[0]), int(positions[-1]) + 1)

@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from influence.blocks import Block
+from influence.blocks import Block, Extent, block_extents
 from influence.engine.chunks import DEFAULT, Engine
 from influence.estimators.protocol import Estimator
 from influence.files import locked
@@ -25,20 +25,6 @@ from influence.provenance import weights_digest
 from influence.readout import Reader, Readout, class_probabilities, find
 from influence.samples import check, digest, sets_step_size, without_inputs
 from influence.step_size import check_step_size, find_step_size
-
-
-@dataclass(frozen=True)
-class Extent:
-    """A block before it is measured: its name and its ranges of probes and targets."""
-
-    id: str
-    probes: slice
-    targets: slice
-
-    @property
-    def size(self) -> int:
-        """Number of probes."""
-        return int(self.probes.stop - self.probes.start)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -184,23 +170,6 @@ def measure(
     for block in _blocks(job, mine, missing, stamp=header["stamp"], progress=progress):
         block.save(folder / "blocks")
     return InfluenceMatrix.load(folder, partial=count > 1)
-
-
-def block_extents(probes: pd.DataFrame, targets: pd.DataFrame, block_size: int) -> list[Extent]:
-    """One block a world where the probes name worlds, else ranges of `block_size` probes on all targets.
-
-    Raises:
-        ValueError: the samples of a world do not stand together, or a world has no targets.
-    """
-    if "world" not in probes:
-        return [
-            Extent(f"{start:06d}", slice(start, min(start + block_size, len(probes))), slice(0, len(targets)))
-            for start in range(0, len(probes), block_size)
-        ]
-    return [
-        Extent(f"world-{world}", _world_range(probes, world, "probe"), _world_range(targets, world, "target"))
-        for world in probes["world"].unique()
-    ]
 
 
 def estimate_seconds(
@@ -350,14 +319,3 @@ def _with_probabilities(model: nn.Module, samples: pd.DataFrame, batch_size: int
         return table
     columns = {f"prob_{label}": column for label, column in enumerate(probabilities_NC.T)}
     return pd.concat([table, pd.DataFrame(columns)], axis=1)
-
-
-def _world_range(samples: pd.DataFrame, world: Any, role: str) -> slice:
-    positions = np.flatnonzero(samples["world"] == world) if "world" in samples else np.empty(0, int)
-    if len(positions) == 0:
-        raise ValueError(f"expected a {role} in world {world}, got none; name the world of every {role} in its table")
-    if positions[-1] - positions[0] + 1 != len(positions):
-        raise ValueError(
-            f"expected the {role}s of world {world} to stand together, got others between them; sort the table by world"
-        )
-    return slice(int(positions[0]), int(positions[-1]) + 1)

@@ -9,6 +9,7 @@ import torch
 from omegaconf import OmegaConf
 
 from experiments import build, schema
+from experiments.checks import checked
 from experiments.identity import run_hash
 from experiments.published import LEDGER, TEXTS
 from experiments.readme import TABLES, write_readme
@@ -56,7 +57,7 @@ def once_more(folder: Path, count: int) -> tuple[InfluenceMatrix, schema.Config,
     """The matrix, its configuration, and some of its cells."""
     matrix = InfluenceMatrix.load(folder)
     assert matrix.provenance["dirty"] is False
-    config = schema.check(OmegaConf.merge(OmegaConf.structured(schema.Config), typed(RunFolder(folder).config)))
+    config = checked(OmegaConf.merge(OmegaConf.structured(schema.Config), typed(RunFolder(folder).config)))
     cells = np.argwhere(np.isfinite(matrix.gain))
     return matrix, config, generator(0, "entries", folder.name).choice(cells, count, replace=False)
 

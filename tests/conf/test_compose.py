@@ -13,6 +13,7 @@ from hydra.errors import ConfigCompositionException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 
 from experiments import schema
+from experiments.checks import checked
 from experiments.identity import run_hash
 from experiments.run import job_path
 from influence.desiderata import SCORES
@@ -32,10 +33,10 @@ OWN = ("model=own", "model._target_=thirdparty.Net", "data._target_=thirdparty.s
 """What `data=own` needs; it is named, and not built here."""
 
 
-def checked(*overrides: str) -> schema.Config:
+def config_of(*overrides: str) -> schema.Config:
     cfg = composed(*overrides)
     OmegaConf.resolve(cfg)
-    return schema.check(cfg)
+    return checked(cfg)
 
 
 def needs(data: str) -> tuple[str, ...]:
@@ -64,7 +65,7 @@ def test_every_group_is_composed_here():
 @pytest.mark.parametrize("estimator", names("estimator"))
 @pytest.mark.parametrize("data", names("data"))
 def test_every_estimator_on_every_data(data, estimator):
-    config = checked(f"data={data}", f"estimator={estimator}", *needs(data))
+    config = config_of(f"data={data}", f"estimator={estimator}", *needs(data))
     assert config.estimator.name == estimator.removesuffix("_adamw")
     kinds = {"own": schema.OwnConfig, "domain": schema.DomainConfig, "chains": schema.ChainsConfig}
     kinds |= {"nouns": schema.NounsConfig}
@@ -74,7 +75,7 @@ def test_every_estimator_on_every_data(data, estimator):
 @pytest.mark.parametrize("data", sorted(set(names("data")) - {"own", "domain", "chains", "nouns"}))
 @pytest.mark.parametrize("model", ["cnn", "own"])
 def test_every_model_on_every_image_set(model, data):
-    config = checked(f"data={data}", f"model={model}", *(OWN[1:2] if model == "own" else ()))
+    config = config_of(f"data={data}", f"model={model}", *(OWN[1:2] if model == "own" else ()))
     if model == "cnn":
         assert config.model.image_size == config.data.size
 
@@ -82,7 +83,7 @@ def test_every_model_on_every_image_set(model, data):
 @pytest.mark.parametrize("model", sorted(set(names("model")) - {"cnn", "own"}))
 def test_every_language_model_on_a_domain(model):
     source = ("model.source=some/model",) if model == "hf" else ()
-    config = checked("name=smoke", "data=domain", "data.domain=transitivity", f"model={model}", *source)
+    config = config_of("name=smoke", "data=domain", "data.domain=transitivity", f"model={model}", *source)
     assert isinstance(config.model, schema.CausalLMConfig)
     assert config.model.lora == {}
     assert config.model.name == (source[0].split("=")[1] if source else config.model.name)
@@ -92,48 +93,48 @@ def test_every_language_model_on_a_domain(model):
 def test_the_stored_learning_rate_gives_way_to_a_self_gain(experiment):
     stored = composed(f"experiment={experiment}").step_sizes
     for estimator, optimizer in (("finetune", "sgd"), ("finetune_adamw", "adamw")):
-        config = checked(f"experiment={experiment}", f"estimator={estimator}")
+        config = config_of(f"experiment={experiment}", f"estimator={estimator}")
         assert (config.estimator.lr, config.estimator.self_gain) == (stored[optimizer], None)
-    config = checked(f"experiment={experiment}", "estimator.self_gain=0.03")
+    config = config_of(f"experiment={experiment}", "estimator.self_gain=0.03")
     assert (config.estimator.lr, config.estimator.self_gain) == (None, 0.03)
-    config = checked(f"experiment={experiment}", "estimator.lr=0.5")
+    config = config_of(f"experiment={experiment}", "estimator.lr=0.5")
     assert (config.estimator.lr, config.estimator.self_gain) == (0.5, None)
-    config = checked(f"experiment={experiment}", "estimator.optimizer=rmsprop")  # none is stored
+    config = config_of(f"experiment={experiment}", "estimator.optimizer=rmsprop")  # none is stored
     assert (config.estimator.lr, config.estimator.self_gain) == (None, 0.3)
 
 
 def test_a_learning_rate_is_stored_for_a_number_of_steps():
     chains = "experiment=transitive_causality"
     for estimator, optimizer in (("finetune", "sgd"), ("finetune_adamw", "adamw")):
-        config = checked(chains, f"estimator={estimator}")
+        config = config_of(chains, f"estimator={estimator}")
         assert config.estimator.num_steps == 8
         assert (config.estimator.lr, config.estimator.self_gain) == (config.step_sizes[optimizer], None)
-    config = checked(chains, "estimator.num_steps=1")
+    config = config_of(chains, "estimator.num_steps=1")
     assert (config.estimator.lr, config.estimator.self_gain) == (None, 1.0)  # to be searched
-    config = checked(chains, "estimator=prompt")
+    config = config_of(chains, "estimator=prompt")
     assert config.estimator.name == "prompt"
-    config = checked("experiment=fig2_transitivity", "estimator.num_steps=2")
+    config = config_of("experiment=fig2_transitivity", "estimator.num_steps=2")
     assert (config.estimator.lr, config.estimator.self_gain) == (None, 0.3)
 
 
 @pytest.mark.parametrize("readout", names("readout"))
 def test_every_readout(readout):
-    assert checked(f"readout={readout}").readout.name == readout
+    assert config_of(f"readout={readout}").readout.name == readout
 
 
 @pytest.mark.parametrize("tracking", names("tracking"))
 def test_every_tracking(tracking):
-    assert checked(f"tracking={tracking}").tracking.mode.value == tracking
+    assert config_of(f"tracking={tracking}").tracking.mode.value == tracking
 
 
 @pytest.mark.parametrize("trainer", names("trainer"))
 def test_every_trainer(trainer):
-    assert checked(f"trainer={trainer}", "seed=3").trainer.seed == 3
+    assert config_of(f"trainer={trainer}", "seed=3").trainer.seed == 3
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_every_experiment_composes_under_its_own_name(experiment):
-    assert checked(f"experiment={experiment}").name == experiment
+    assert config_of(f"experiment={experiment}").name == experiment
 
 
 @pytest.mark.parametrize("kind", ["experiment", "sweep", "launcher"])
@@ -152,7 +153,7 @@ def test_every_lab_note_names_its_command(kind):
 def test_every_job_of_a_sweep_has_a_folder_of_its_own(sweep):
     made = jobs(sweep, "experiment=unrelated" if sweep in TEXT_SWEEPS else "experiment=digits")
     for cfg in made:
-        schema.check(cfg)
+        checked(cfg)
     assert len({job_path(_root_=cfg) for cfg in made}) == len(made) > 1
     runs = {run_hash(cfg) for cfg in made}
     assert len(runs) == (1 if sweep == "probe_samples" else len(made))  # shards of one matrix, or matrices
@@ -224,17 +225,17 @@ def test_a_single_run_and_a_job_of_a_sweep_share_their_folder(tmp_path):
 
 
 def test_the_seed_goes_to_images_and_base_training():
-    config = checked("experiment=fig1_claims", "seed=3")
+    config = config_of("experiment=fig1_claims", "seed=3")
     assert (config.data.probes.seed, config.data.targets.seed, config.trainer.seed) == (3, 3, 3)
 
 
 @pytest.mark.parametrize("estimator", sorted(set(names("estimator")) - {"prompt"}))
 def test_a_learning_rate_replaces_the_default_self_gain(estimator):
-    config = checked(f"estimator={estimator}")
+    config = config_of(f"estimator={estimator}")
     assert (config.estimator.lr, config.estimator.self_gain) == (None, 0.3)
-    config = checked(f"estimator={estimator}", "estimator.lr=0.01")
+    config = config_of(f"estimator={estimator}", "estimator.lr=0.01")
     assert (config.estimator.lr, config.estimator.self_gain) == (0.01, None)
-    config = checked(f"estimator={estimator}", "estimator.lr=0")  # a rate, though it is falsy
+    config = config_of(f"estimator={estimator}", "estimator.lr=0")  # a rate, though it is falsy
     assert (config.estimator.lr, config.estimator.self_gain) == (0.0, None)
 
 

@@ -11,7 +11,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from experiments import run, schema
+from experiments import run
+from experiments.checks import checked
 from experiments.run_folder import RunFolder
 
 ROOT = Path(__file__).parents[2]
@@ -34,7 +35,7 @@ def execute(outputs: Path, *overrides: str) -> RunFolder:
     from experiments.pipeline import execute
 
     cfg = composed(f"outputs={outputs}", *overrides)
-    config = schema.check(cfg)
+    config = checked(cfg)
     folder = run.run_folder(cfg)
     with folder.recorded(cfg):
         execute(config, folder)

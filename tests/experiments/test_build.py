@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save_model
 
 from experiments import build, domains, schema
+from experiments.checks import checked
 from experiments.schema import Config
 from influence.data.chains import chains
 from influence.data.nouns import noun_worlds
@@ -26,7 +27,7 @@ from tests.experiments.commands import QUIET, composed
 
 
 def configured(*overrides: str) -> Config:
-    return schema.check(composed("data=digits", *overrides))
+    return checked(composed("data=digits", *overrides))
 
 
 @pytest.fixture(autouse=True)
@@ -113,7 +114,7 @@ OWN_DATA = ("data=own", "model=own", "model._target_=thirdparty.Net", "trust=[th
 
 
 def own(*overrides: str) -> Config:
-    return schema.check(composed(*OWN_DATA, *overrides))
+    return checked(composed(*OWN_DATA, *overrides))
 
 
 def test_one_table_is_probes_and_targets():
@@ -143,7 +144,7 @@ def test_images_are_those_of_the_selection():
 
 def test_targets_may_be_others_than_the_probes():
     """Those of `experiment=fig1_claims`, of the digits."""
-    config = schema.check(composed("data=digits", "experiment=fig1_claims", "data.domain=digits"))
+    config = checked(composed("data=digits", "experiment=fig1_claims", "data.domain=digits"))
     probes, targets = build.samples(config)
     assert set(targets["id"]) < set(probes["id"])
     assert len(targets) == 10 * 3 * 3
@@ -152,7 +153,7 @@ def test_targets_may_be_others_than_the_probes():
 
 def test_images_are_embedded_by_the_training_images_of_their_domain():
     """Those of `experiment=semantics_images`, of the digits; the base model learns the rotated ones."""
-    probes, targets = build.samples(schema.check(composed("experiment=semantics_images", "data=digits")))
+    probes, targets = build.samples(checked(composed("experiment=semantics_images", "data=digits")))
     pd.testing.assert_frame_equal(probes, targets)
     learned = load("digits", "train", Path()).images_NHW.reshape(1297, 64) / 255
     directions_DK = np.linalg.eigh(np.cov(learned.T))[1][:, ::-1][:, :16]
@@ -164,7 +165,7 @@ def test_images_are_embedded_by_the_training_images_of_their_domain():
 
 def test_probes_of_pure_noise_have_their_place():
     """Those of `experiment=noise_images`, of the digits."""
-    probes, targets = build.samples(schema.check(composed("experiment=noise_images", "data=digits")))
+    probes, targets = build.samples(checked(composed("experiment=noise_images", "data=digits")))
     assert len(probes) == 10 * 3 * (1 + 3 * 2) + 10
     assert len(targets) == 10 * 3 * 4
     assert set(targets["id"]) < set(probes["id"])
@@ -176,7 +177,7 @@ TEXT = ("name=smoke", "data=domain", "model=tiny_random", *QUIET)
 
 
 def test_texts_are_the_worlds_of_the_domain():
-    config = schema.check(composed(*TEXT, "data.domain=transitivity", "data.worlds=2", "seed=3"))
+    config = checked(composed(*TEXT, "data.domain=transitivity", "data.worlds=2", "seed=3"))
     probes, targets = build.samples(config)
     assert probes is targets
     expected = worlds(domains.find("transitivity"), count=2, seed=3)
@@ -184,24 +185,24 @@ def test_texts_are_the_worlds_of_the_domain():
 
 
 def test_the_items_named_are_learned_and_all_are_read():
-    config = schema.check(composed(*TEXT, "data.domain=taxonomy", "data.worlds=2", "data.probes=[neutral,both]"))
+    config = checked(composed(*TEXT, "data.domain=taxonomy", "data.worlds=2", "data.probes=[neutral,both]"))
     probes, targets = build.samples(config)
     pd.testing.assert_frame_equal(targets, worlds(domains.find("taxonomy"), count=2, seed=0))
     assert probes["id"].tolist() == [f"taxonomy-w{world}-{item}" for world in (0, 1) for item in ("both", "neutral")]
 
 
 def test_an_item_that_is_not_there_cannot_be_learned():
-    config = schema.check(composed(*TEXT, "data.domain=squares", "data.probes=[p1,p3]"))
+    config = checked(composed(*TEXT, "data.domain=squares", "data.probes=[p1,p3]"))
     sentence = "expected data.probes among p1, p2, one_sentence, two_sentences, broken, converse, got 'p3'; correct it"
     with pytest.raises(ValueError, match=f"^{sentence}$"):
         build.templates(config.data)
-    config = schema.check(composed(*CHAINS, "data.probes=[p1]"))
+    config = checked(composed(*CHAINS, "data.probes=[p1]"))
     with pytest.raises(ValueError, match=r"^expected data.probes=null for chains, .*, got p1; remove it$"):
         build.templates(config.data)
 
 
 def test_matched_names_are_drawn_for_the_models_tokenizer():
-    config = schema.check(composed(*TEXT, "data.domain=squares", "data.worlds=2", "data.style=matched"))
+    config = checked(composed(*TEXT, "data.domain=squares", "data.worlds=2", "data.style=matched"))
     with pytest.raises(ValueError, match="expected token_ids for matched names, got None"):
         build.samples(config)
     asked = []
@@ -216,14 +217,14 @@ NOUNS = ("name=smoke", "data=nouns", "model=tiny_random", *QUIET)
 def test_sentences_about_nouns_are_those_of_the_lexicon():
     shape = {"categories": 3, "per_category": 4, "frames": 2}
     overrides = [f"data.{name}={value}" for name, value in shape.items()]
-    probes, targets = build.samples(schema.check(composed(*NOUNS, "data.worlds=2", "seed=3", *overrides)))
+    probes, targets = build.samples(checked(composed(*NOUNS, "data.worlds=2", "seed=3", *overrides)))
     pd.testing.assert_frame_equal(probes, targets)
     pd.testing.assert_frame_equal(probes, with_noise(noun_worlds(count=2, seed=3, **shape), noises=[], seed=3))
 
 
 def test_further_draws_of_noise_on_texts_are_probes_alone():
     """Those of `experiment=noise_text`."""
-    probes, targets = build.samples(schema.check(composed("experiment=noise_text", "data.worlds=2", "seed=3")))
+    probes, targets = build.samples(checked(composed("experiment=noise_text", "data.worlds=2", "seed=3")))
     clean = noun_worlds(count=2, seed=3, categories=1, per_category=2, frames=1)
     kinds = ["typos", "filler", "case", "hedge"]
     pd.testing.assert_frame_equal(probes, with_noise(clean, noises=kinds, draws=[0, 1], seed=3))
@@ -238,34 +239,34 @@ CHAINS = ("name=smoke", "data=chains", "data.domain=causal", "data.style=paper",
 
 
 def test_chains_are_those_of_the_domain():
-    config = schema.check(composed(*CHAINS, "data.worlds=2", "data.length=3", "data.broken=true", "seed=3"))
+    config = checked(composed(*CHAINS, "data.worlds=2", "data.length=3", "data.broken=true", "seed=3"))
     expected = chains(domains.find("causal"), length=3, count=2, seed=3, style="paper", broken=True)
     for table, wanted in zip(build.samples(config), expected, strict=True):
         pd.testing.assert_frame_equal(table, wanted)
-    probes, _ = build.samples(schema.check(composed(*CHAINS)))
+    probes, _ = build.samples(checked(composed(*CHAINS)))
     assert probes["world"].nunique() == 40
     assert set(probes["role"]) == {"both", "p1", "p2"}
 
 
 def test_a_domain_that_makes_no_chains_is_refused():
-    config = schema.check(composed(*CHAINS, "data.domain=symmetric"))
+    config = checked(composed(*CHAINS, "data.domain=symmetric"))
     with pytest.raises(ValueError, match=r"expected one item of role p2 in symmetric .* choose another domain"):
         build.templates(config.data)
 
 
 def test_an_unknown_domain_is_refused_with_the_known_ones():
-    config = schema.check(composed(*TEXT, "data.domain=logic"))
+    config = checked(composed(*TEXT, "data.domain=logic"))
     with pytest.raises(ValueError, match=r"expected a domain \(belongs_to, .*\), got 'logic'; correct it, or write"):
         build.samples(config)
 
 
 def test_a_language_model_comes_with_its_weights(tmp_path):
     pytest.importorskip("transformers", reason="expected transformers, of the extra `text`, got none")
-    config = schema.check(composed(*TEXT, "data.domain=squares", f"outputs={tmp_path}"))
+    config = checked(composed(*TEXT, "data.domain=squares", f"outputs={tmp_path}"))
     model, record = build.base_model(build.initial_model(config), config, tmp_path / "models")
     assert record == {"source": "tiny_random", "revision": None}
     assert weights_digest(model) == weights_digest(build.initial_model(config))
-    adapted = build.initial_model(schema.check(composed(*TEXT, "data.domain=squares", "+model.lora.r=2")))
+    adapted = build.initial_model(checked(composed(*TEXT, "data.domain=squares", "+model.lora.r=2")))
     assert [name for name, weight in adapted.named_parameters() if weight.requires_grad and "lora_" not in name] == []
     assert not (tmp_path / "models").exists()
 
@@ -383,7 +384,7 @@ def test_given_weights_are_loaded_and_recorded_without_their_folder(tmp_path):
     ],
 )
 def test_what_cannot_be_trained_is_refused(overrides, sentence, tmp_path):
-    config = schema.check(composed(*overrides))
+    config = checked(composed(*overrides))
     with pytest.raises(ValueError, match="expected") as caught:
         build.base_model(build.initial_model(config), config, tmp_path)
     assert str(caught.value) == sentence

@@ -3,16 +3,19 @@ import inspect
 import pytest
 
 import influence
-from experiments.schema import Config, EngineConfig, check
+from experiments.checks import checked
+from experiments.schema import Config, EngineConfig
 from tests.experiments.commands import composed
 
 
 def test_the_checked_configuration_is_typed():
-    assert isinstance(check(composed()), Config)
+    assert isinstance(checked(composed()), Config)
 
 
 def test_what_an_optimizer_takes_may_be_added():
-    assert check(composed("+estimator.optimizer_options.momentum=0.9")).estimator.optimizer_options == {"momentum": 0.9}
+    assert checked(composed("+estimator.optimizer_options.momentum=0.9")).estimator.optimizer_options == {
+        "momentum": 0.9
+    }
 
 
 def test_commands_compute_as_the_library_does():
@@ -76,5 +79,5 @@ def test_commands_compute_as_the_library_does():
 )
 def test_what_does_not_fit_together_is_refused_in_one_sentence(overrides, sentence):
     with pytest.raises(ValueError, match="expected") as caught:
-        check(composed(*overrides))
+        checked(composed(*overrides))
     assert str(caught.value) == sentence
