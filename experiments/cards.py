@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from experiments.published import OPTIMIZERS
+from experiments.published import place
 from experiments.run_folder import find_runs
 from experiments.run_sets import RunSet, run_sets
 from experiments.tables import aligned, condition_label, interval, markdown, slug
@@ -92,7 +92,7 @@ def _card(scored: Sequence[tuple[RunSet, pd.DataFrame]]) -> Card:
             experiment=runs.name,
             run="/".join(runs.folders[0].parts[-2:]),
         )
-        for runs, frame in sorted(scored, key=lambda one: _place(one[0], sets))
+        for runs, frame in sorted(scored, key=lambda one: _order(one[0], sets))
         if not (runs.unusual and runs.kind in usual)
     ]
     table = pd.concat(tables, ignore_index=True)
@@ -111,13 +111,11 @@ def _column(runs: RunSet, sets: Sequence[RunSet]) -> str:
     return ", ".join(filter(None, [runs.kind, runs.unusual]))
 
 
-def _place(runs: RunSet, sets: Sequence[RunSet]) -> tuple[int, float]:
-    """Columns: optimisers in the order of tables, other estimators, prompted; in one experiment by step size."""
-    order, settings = list(OPTIMIZERS.values()), runs.config["estimator"]
-    step = float(settings.get("self_gain") or settings.get("lr") or 0) if _of_one_experiment(sets) else 0.0
-    if runs.kind == "prompted":
-        return len(order) + 1, step
-    return (order.index(runs.kind) if runs.kind in order else len(order)), step
+def _order(runs: RunSet, sets: Sequence[RunSet]) -> tuple[int, float]:
+    """Order of columns: by estimator, and in one experiment by step size."""
+    settings = runs.config["estimator"]
+    step = float(settings.get("self_gain") or settings.get("lr") or 0)
+    return place(runs.kind), step if _of_one_experiment(sets) else 0.0
 
 
 def _of_one_experiment(sets: Sequence[RunSet]) -> bool:

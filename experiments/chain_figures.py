@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from experiments.published import CHAINS, OPTIMIZERS
+from experiments.published import CHAINS, place
 from experiments.run_folder import find_runs
 from experiments.run_sets import RunSet, run_sets
 from influence.desiderata.scoring import score
@@ -30,7 +30,7 @@ def draw_published(published: Path) -> list[Path]:
         known = runs.get(one.kind)
         if not one.unusual and (known is None or one.config["data"]["worlds"] > known.config["data"]["worlds"]):
             runs[one.kind] = one
-    in_order = sorted(runs, key=lambda kind: [*OPTIMIZERS.values(), "prompted"].index(kind))
+    in_order = sorted(runs, key=place)
     matrices = [matrix for kind in in_order for matrix in runs[kind].matrices()]
     return draw_chains(matrices, in_order, published / "figures" / "transitivity")
 

@@ -40,6 +40,18 @@ PLATEAUS = ("lr_plateau", "lr_plateau_text")
 """Sweeps of learning rates."""
 
 
+def place(kind: str) -> int:
+    """Place of an estimator among columns and panels: optimisers in the order of tables, then others, prompted last.
+
+    >>> sorted(["prompted", "SGD, first order", "AdamW", "SGD"], key=place)
+    ['SGD', 'AdamW', 'SGD, first order', 'prompted']
+    """
+    order = list(OPTIMIZERS.values())
+    if kind in order:
+        return order.index(kind)
+    return len(order) + (kind == "prompted")
+
+
 def step_sizes(published: Path, experiments: Sequence[str], optimizers: Sequence[str]) -> dict[tuple[str, float], Path]:
     """Learned runs with seed 0 by optimiser and self-gain, in the order of a figure's panels.
 
@@ -80,5 +92,5 @@ def text_runs(published: Path) -> dict[str, dict[str, Path]]:
             estimator = RunFolder(folder).config.estimator
             learned = estimator.name == "finetune"
             runs[OPTIMIZERS[estimator.optimizer] if learned else "prompted"] = folder
-        found[domain] = dict(sorted(runs.items(), key=lambda run: [*OPTIMIZERS.values(), "prompted"].index(run[0])))
+        found[domain] = dict(sorted(runs.items(), key=lambda run: place(run[0])))
     return found

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from experiments.published import OPTIMIZERS, fig2_step_sizes, text_runs
+from experiments.published import OPTIMIZERS, fig2_step_sizes, place, text_runs
 from experiments.run_folder import find_runs
 from experiments.run_sets import run_sets
 from experiments.tables import by_score, cell, condition_label, interval, markdown
@@ -80,7 +80,7 @@ def nouns(published: Path) -> str:
     for experiment, names in OF_NOUNS.items():
         for runs in run_sets(find_runs([published / experiment])):
             tables.setdefault(runs.kind, []).append(by_score(score(runs.matrices(), names)))
-    columns = {kind: pd.concat(tables[kind]) for kind in ("SGD", "AdamW", "prompted") if kind in tables}
+    columns = {kind: pd.concat(tables[kind]) for kind in sorted(tables, key=place)}
     keys = dict.fromkeys(key for table in columns.values() for key in table.index)
     rows = [
         [condition_label(*key), *(cell(table, key) if key in table.index else "" for table in columns.values())]
