@@ -86,16 +86,18 @@ class RunSet:
         parts = [self.kind, self.unusual]
         if settings.get("num_steps", 1) != 1:
             parts.append(f"{settings['num_steps']} steps")
-        parts += [
-            f"{name} {settings[key]:g}"
-            for key, name in (("self_gain", "self-gain"), ("lr", "lr"))
-            if settings.get(key) is not None
-        ]
-        return ", ".join(filter(None, parts))
+        return ", ".join(filter(None, [*parts, step_size(settings)]))
 
     def matrices(self) -> list[InfluenceMatrix]:
         """Of every run, by folder."""
         return [InfluenceMatrix.load(folder) for folder in self.folders]
+
+
+def step_size(estimator: Mapping[str, Any]) -> str:
+    """Of an estimator's settings: "self-gain 0.3", "lr 0.01", or "" of a prompt."""
+    if estimator.get("self_gain") is not None:
+        return f"self-gain {estimator['self_gain']:g}"
+    return f"lr {estimator['lr']:g}" if estimator.get("lr") is not None else ""
 
 
 def run_sets(folders: Sequence[Path]) -> list[RunSet]:

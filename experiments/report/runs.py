@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import pandas as pd
 from experiments.plan import read_plan
 from experiments.report.embed import table_data
 from experiments.run_folder import IMAGES, RunFolder
-from experiments.run_sets import RunSet
+from experiments.run_sets import RunSet, step_size
 from experiments.schema import REPOSITORY
 from influence.matrix import InfluenceMatrix
 from influence.matrix_folder import read_header
@@ -121,15 +121,8 @@ def _data(runs: RunSet) -> str:
 
 def _step(estimator: Any) -> str:
     """`self-gain 0.3`, `lr 0.01, 3 steps`; nothing for a prompt."""
-    parts = _sizes(estimator)
     steps = estimator.get("num_steps") or 1
-    return ", ".join([*parts, *([f"{steps} steps"] if steps != 1 else [])])
-
-
-def _sizes(estimator: Any) -> Iterable[str]:
-    if estimator.get("self_gain") is not None:
-        return [f"self-gain {estimator['self_gain']:g}"]
-    return [f"lr {estimator['lr']:g}"] if estimator.get("lr") is not None else []
+    return ", ".join(filter(None, [step_size(estimator), f"{steps} steps" if steps != 1 else ""]))
 
 
 def _shortened(text: str | None) -> str | None:
