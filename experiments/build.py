@@ -290,8 +290,7 @@ def _trainable(model: nn.Module) -> pl.LightningModule:
 def _training_data(config: Config) -> ImageData:
     if not isinstance(config.data, ImagesConfig):
         raise ValueError(
-            f"expected an image set to train the base model on, got samples of {type(config.data).__name__}; "
-            "set trainer.epochs=0 or model.weights"
+            "expected an image set to train the base model on, got other samples; set trainer.epochs=0 or model.weights"
         )
     train, test = (images(config.data, config.data.base, split) for split in ("train", "test"))
     return ImageData(train, test, batch_size=config.trainer.batch_size, seed=config.trainer.seed)

@@ -29,7 +29,7 @@ from influence.stats.student import mean_interval, ratio_interval
 FILE = "calibration.csv"
 
 DRAWS, FEWER = 2_000, 500
-"""Of intervals, and of tests, which draw thousands of times themselves."""
+"""Simulations of each interval, and fewer of each test, which draws thousands of times itself."""
 
 COVERAGE = (0.93, 0.97)
 SKEWED = (0.90, 1.0)

@@ -112,10 +112,9 @@ def _column(runs: RunSet, sets: Sequence[RunSet]) -> str:
 
 
 def _order(runs: RunSet, sets: Sequence[RunSet]) -> tuple[int, float]:
-    """Order of columns: by estimator, and in one experiment by step size."""
-    settings = runs.config["estimator"]
-    step = float(settings.get("self_gain") or settings.get("lr") or 0)
-    return place(runs.kind), step if _of_one_experiment(sets) else 0.0
+    """Order of columns: by estimator, and in one experiment by the self-gain that the step size came to."""
+    step = runs.matrices()[0].median_self_gain if _of_one_experiment(sets) else 0.0
+    return place(runs.kind), step
 
 
 def _of_one_experiment(sets: Sequence[RunSet]) -> bool:

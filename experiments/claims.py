@@ -171,10 +171,10 @@ CLAIMS = (
         "prompting rescues transitivity, ontology and logic",
         "3.2, Figs. 2 to 4",
         [
-            *(Value("transitive_causality_prompted", "transitivity_margin", f"link={i}", above(0)) for i in (1, 2)),
+            *(Value("transitive_causality_prompted", "transitivity_margin", f"link={n}", above(0)) for n in (1, 2)),
             Value("transitive_causality_prompted", "transitivity"),
             Value("transitive_causality_prompted", "transitivity_broken"),
-            *(Value("transitive_causality_prompted", "link_strength", f"link={link}") for link in (1, 2)),
+            *(Value("transitive_causality_prompted", "link_strength", f"link={n}") for n in (1, 2)),
             Value("ontology", "reversal_gap", holds=above(0.25)),
             Value("logic", "logical_consistency", holds=above(0.5)),
         ],

@@ -21,7 +21,7 @@ MOST_DRAWN = 1000
 
 
 def draw_matrix(folder: Path, stem: Path) -> list[Path]:
-    """The matrix of a run, with an image of each quality beside it."""
+    """The matrix of a run, with an image of each group beside it."""
     matrix = _thinned(InfluenceMatrix.load(folder))
     figure = matrix_figure(
         [[_panel(matrix)]],

@@ -17,7 +17,7 @@ class ProgressBar:
 
     def __init__(self) -> None:
         self._bar: tqdm | None = None  # type: ignore[type-arg]
-        self._start = time.perf_counter()
+        self._found, self._start = 0, 0.0
         self.seconds_left = float("nan")
 
     def __enter__(self) -> Self:
@@ -33,7 +33,7 @@ class ProgressBar:
         """Show that so many of all probes are done."""
         if self._bar is None:
             self._bar = tqdm(desc="Measuring", unit="probe", initial=done, total=total, file=sys.stderr)
-            self._start = time.perf_counter()
+            self._found, self._start = done, time.perf_counter()
         self._bar.update(done - self._bar.n)
-        if measured := done - self._bar.initial:
+        if measured := done - self._found:
             self.seconds_left = (time.perf_counter() - self._start) / measured * (total - done)

@@ -1,4 +1,4 @@
-"""What may be configured: typed schemas of every group, their defaults and their checks."""
+"""What may be configured: typed schemas of every group, with their defaults."""
 
 from dataclasses import dataclass, field
 from enum import Enum

@@ -13,7 +13,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from experiments.chain_figures import are_chains, draw_chains
-from experiments.published import OPTIMIZERS, text_runs
+from experiments.published import OPTIMIZERS, place, text_runs
 from experiments.run_folder import RunFolder, find_runs
 from influence.arrays import Array
 from influence.data import paper
@@ -115,12 +115,11 @@ def title(matrix: InfluenceMatrix) -> str:
     return ", ".join([*parts, f"median self-gain {matrix.median_self_gain:.2g}"])
 
 
-def _order(matrix: InfluenceMatrix) -> tuple[bool, int, float]:
+def _order(matrix: InfluenceMatrix) -> tuple[int, float]:
     """Learned before prompted, optimisers in the order of tables, small steps before large ones."""
     settings = matrix.estimator
-    names = list(OPTIMIZERS)
-    place = names.index(settings["optimizer"]) if settings.get("optimizer") in names else len(names)
-    return settings["name"] == "prompt", place, settings.get("lr") or math.inf
+    kind = "prompted" if settings["name"] == "prompt" else OPTIMIZERS.get(settings["optimizer"], "")
+    return place(kind), settings.get("lr") or math.inf
 
 
 def _panel(matrix: InfluenceMatrix) -> Panel:

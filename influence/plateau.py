@@ -86,5 +86,7 @@ def _correlation(one: InfluenceMatrix, other: InfluenceMatrix) -> float:
 
 def _quantile(gains: Array, quantile: float) -> float:
     """Quantile with failed probes counted as the lowest: a rate at which half of them diverge has no median."""
+    if not len(gains):
+        return float("nan")
     value = float(np.quantile(np.nan_to_num(gains, nan=-np.inf), quantile, method="lower"))
     return value if np.isfinite(value) else float("nan")

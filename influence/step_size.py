@@ -131,7 +131,7 @@ def check_step_size(
 ) -> StepSize | None:
     """What the learning rate of an estimator gives, nats of `log_prob`, over a few of the clean probes.
 
-    None where the median one fails: that is a result, which nothing but a median can be given for.
+    None where the median one fails: that is a result too, but one without a median.
 
     Raises:
         ValueError: there are none.

@@ -9,7 +9,7 @@ from scipy import stats
 
 from influence.arrays import Array
 from influence.desiderata.cells import other_source, source
-from influence.desiderata.units import aligned, failed, laid_on_each_other, pair
+from influence.desiderata.units import aligned, check_alike, failed, pair
 from influence.matrix import InfluenceMatrix
 from influence.stats.jackknife import jackknife_interval
 
@@ -100,7 +100,8 @@ def _overlaid(
     measured: InfluenceMatrix, other: InfluenceMatrix | Float64[Array, "P T"]
 ) -> tuple[Float64[Array, "W P T"], Float64[Array, "W P T"], Bool[Array, "P T"], InfluenceMatrix]:
     """Gains of both world by world, the cells that count in all of them, and a world to name rows and columns."""
-    worlds = laid_on_each_other(list(measured.worlds()))
+    worlds = list(measured.worlds())
+    check_alike(worlds)
     failures = [failed(world) for world in worlds]
     if isinstance(other, InfluenceMatrix):
         counterparts = [counterpart for _, counterpart in pair([measured], [other])]

@@ -56,7 +56,7 @@ def other_source(matrix: InfluenceMatrix) -> Bool[Array, "P T"]:
 
 
 def check_reads_loss(matrix: InfluenceMatrix) -> None:
-    """Refuse gains of another readout than minus the training loss, of which no symmetry follows.
+    """Refuse gains of another readout than minus the training loss.
 
     Raises:
         UndefinedError: the readout is another than `log_prob`.

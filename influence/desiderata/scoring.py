@@ -8,7 +8,7 @@ import pandas as pd
 
 from influence.desiderata.evaluation import Answer, Question, between, difference, questions, sources, within
 from influence.desiderata.spec import Score
-from influence.desiderata.units import failed, pair, without
+from influence.desiderata.units import failed, pair, without, without_in_all
 from influence.desiderata.verdict import DESCRIPTIVE, DIAGNOSTIC, UNDECIDED, VOID, judge, why_descriptive
 from influence.matrix import InfluenceMatrix
 
@@ -53,14 +53,16 @@ def score(
     """
     matrices = _several(matrices)
     worlds = [world for matrix in matrices for world in matrix.worlds()]
-    units = [without(world, failed(world)) for world in worlds]
+    ids = [failed(world) for world in worlds]
+    units = [without(world, its) for world, its in zip(worlds, ids, strict=True)]
     asked = questions(names, units, seed)
     if len(units) == 1:
         unit_of_n, n = "sources", len(sources(units[0]))
         answers = within(units[0], asked)
     else:
         unit_of_n, n = _unit_of_n(matrices, worlds), len(units)
-        answers = [between(units, question, unit_of_n) for question in asked]
+        alike = without_in_all(worlds, ids)
+        answers = [between(alike if question.score.of_all_worlds else units, question, unit_of_n) for question in asked]
     rows = []
     for question, answer in zip(asked, answers, strict=True):
         if answer.applies or names is not None:
@@ -104,16 +106,16 @@ def compare(
     pairs = pair(lefts, rights)
     if len(pairs) < 2:
         raise ValueError(f"expected at least 2 worlds or seeds to compare, got {len(pairs)}; measure more")
-    worlds, ones, others = [], [], []
-    for one, other in pairs:
-        ids = failed(one) | failed(other)
-        worlds.append(one)
-        ones.append(without(one, ids))
-        others.append(without(other, ids))
+    ids = [failed(one) | failed(other) for one, other in pairs]
+    worlds, counterparts = ([side[number] for side in pairs] for number in (0, 1))
+    ones, others = (
+        [without(world, its) for world, its in zip(side, ids, strict=True)] for side in (worlds, counterparts)
+    )
+    alike = without_in_all(worlds, ids), without_in_all(counterparts, ids)
     unit_of_n, n = _unit_of_n(lefts, worlds), len(worlds)
     rows = []
     for question in questions(names, ones, seed):
-        answer = difference(ones, others, question, unit_of_n)
+        answer = difference(*(alike if question.score.of_all_worlds else (ones, others)), question, unit_of_n)
         if answer.applies or names is not None:
             row = _row(question, answer, ones, n=n, unit_of_n=unit_of_n)
             rows.append({**row, "note": "; ".join(answer.notes)})

@@ -25,6 +25,9 @@ from influence.stats.student import mean_interval
 SHARE = 0.25
 """Of a link's strength, that the conclusion is to exceed: composing is to bring more than a trace."""
 
+MIN_WORLDS = 20
+"""That are judged: being crossed, each has many conditions. In fewer an interval is wide whatever was learned."""
+
 LEAST_JOINTLY = 0.5
 """Of what a link gains when it is learned alone, that it must gain with the others."""
 
@@ -169,7 +172,8 @@ def gate(units: Sequence[InfluenceMatrix]) -> str:
     """Why nothing can be concluded from these worlds, one clause, or "".
 
     On means over all of them, since leaving out worlds that fail would select by what is measured: each link gains with
-    the others at least half of what it gains alone, and the 95 % interval of each D_i is above 0.
+    the others at least half of what it gains alone, and each D_i is above 0: in worlds enough to be judged, its whole
+    95 % interval.
     """
     try:
         chains = [Chains.of(unit) for unit in units]
@@ -180,7 +184,7 @@ def gate(units: Sequence[InfluenceMatrix]) -> str:
             if not jointly >= LEAST_JOINTLY * alone:
                 return f"link {link} gains {jointly:.2g} with the others, less than half of {alone:.2g} alone"
             strength = mean_interval(np.array([chain.strength(link) for chain in chains]))
-            if not strength.low > 0:
+            if not (strength.low if len(units) >= MIN_WORLDS else strength.value) > 0:
                 return f"the strength of link {link} is not above 0 ({strength.low:.2g} to {strength.high:.2g})"
     except UndefinedError as reason:
         return str(reason)
@@ -214,7 +218,7 @@ SCORES = (
         measure=transitivity_margin,
         null=0.0,
         conditions=links,
-        criterion=Criterion(threshold=0.0, self_gain=1.0, num_steps=8, units={"worlds": 20}, gate=gate),
+        criterion=Criterion(threshold=0.0, self_gain=1.0, num_steps=8, units={"worlds": MIN_WORLDS}, gate=gate),
         smooth=False,
     ),
     Score(

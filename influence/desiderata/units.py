@@ -78,32 +78,32 @@ def aligned(matrix: InfluenceMatrix, like: InfluenceMatrix) -> Float64[Array, "P
     return matrix.gain[np.ix_(row_P, column_T)]
 
 
-def laid_on_each_other(worlds: Sequence[InfluenceMatrix]) -> Sequence[InfluenceMatrix]:
-    """The worlds, cell by cell of the same items: without those that one of them lacks, as where its probe failed.
+def without_in_all(worlds: Sequence[InfluenceMatrix], ids: Sequence[set[object]]) -> list[InfluenceMatrix]:
+    """The worlds without some samples of each, and without what stands in their place in the others.
+
+    So that worlds still lie on each other where a probe of one failed. Where samples are no items of a domain, each
+    loses its own.
+    """
+    tables = [pd.concat([world.probes, world.targets]) for world in worlds]
+    if not all("item" in table for table in tables):
+        return [without(world, its) for world, its in zip(worlds, ids, strict=True)]
+    items = {item for table, its in zip(tables, ids, strict=True) for item in table["item"][table["id"].isin(its)]}
+    return [
+        without(world, set(table["id"][table["item"].isin(items)])) for world, table in zip(worlds, tables, strict=True)
+    ]
+
+
+def check_alike(worlds: Sequence[InfluenceMatrix]) -> None:
+    """Refuse worlds whose cells cannot be laid on each other.
 
     Raises:
         UndefinedError: they differ in their shape or in the items of their rows and columns.
     """
-    if all("item" in table for world in worlds for table in (world.probes, world.targets)):
-        rows, columns = (
-            set.intersection(*(set(table["item"]) for table in tables))
-            for tables in ([world.probes for world in worlds], [world.targets for world in worlds])
-        )
-        if not rows or not columns:
-            raise UndefinedError("expected items that every world has, got none")
-        worlds = [
-            world.select(
-                probes=world.probes["item"].isin(rows).to_numpy(),
-                targets=world.targets["item"].isin(columns).to_numpy(),
-            )
-            for world in worlds
-        ]
     if len({world.gain.shape for world in worlds}) > 1:
         raise UndefinedError("expected worlds of one shape, got several")
     first, *others = ([list(table.get("item", ())) for table in (world.probes, world.targets)] for world in worlds)
     if any(items != first for items in others):
         raise UndefinedError("expected the same items in the same order in every world, got others")
-    return worlds
 
 
 def mean_world(worlds: Sequence[InfluenceMatrix]) -> InfluenceMatrix:
@@ -112,7 +112,7 @@ def mean_world(worlds: Sequence[InfluenceMatrix]) -> InfluenceMatrix:
     Raises:
         UndefinedError: the worlds cannot be laid on each other.
     """
-    worlds = laid_on_each_other(worlds)
+    check_alike(worlds)
     if len(worlds) == 1:
         return worlds[0]
     gain_PT = np.mean([world.gain for world in worlds], axis=0)

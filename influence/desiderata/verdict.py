@@ -12,7 +12,7 @@ from influence.stats.holm import holm
 
 SATISFIED, VIOLATED, UNDECIDED, VOID = "satisfied", "violated", "undecided", "void"
 DESCRIPTIVE = "descriptive"
-"""A primary score that is not judged: too few units, or another step size."""
+"""A primary score that is not judged: too few units, or another step size or way to learn."""
 DIAGNOSTIC = "diagnostic"
 """A score that has no criterion, or none at this condition."""
 
@@ -55,7 +55,7 @@ def why_descriptive(criterion: Criterion, matrices: Sequence[InfluenceMatrix], *
     if (num_steps := settings.get("num_steps", 1)) != criterion.num_steps:
         return f"num_steps {num_steps}, judged at {criterion.num_steps}"
     if (statements := settings.get("statements", criterion.statements)) != criterion.statements:
-        return f"statements {statements}, judged {criterion.statements}"
+        return f"statements {statements}, judged where learned {criterion.statements}"
     self_gain = float(np.median([matrix.median_self_gain for matrix in matrices]))
     if not abs(self_gain / criterion.self_gain - 1) <= NEAR:
         return f"median self-gain {self_gain:.2g}, judged at {criterion.self_gain:g}"

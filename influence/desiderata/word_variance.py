@@ -6,7 +6,7 @@ from jaxtyping import Float64
 from influence.arrays import Array
 from influence.desiderata.cells import column, other_source
 from influence.desiderata.spec import Ratio, Score, UndefinedError
-from influence.desiderata.units import laid_on_each_other
+from influence.desiderata.units import check_alike
 from influence.matrix import InfluenceMatrix
 
 
@@ -42,9 +42,9 @@ def word_variance(gain_WC: Float64[Array, "W C"]) -> Ratio:
 def _word_variance(*worlds: InfluenceMatrix) -> Ratio:
     """Of the cells of different sources, which the same items have in every world."""
     column(worlds[0].probes, "world")
-    alike = laid_on_each_other(worlds)
-    used_PT = other_source(alike[0])
-    return word_variance(np.stack([world.gain[used_PT] for world in alike]))
+    check_alike(worlds)
+    used_PT = other_source(worlds[0])
+    return word_variance(np.stack([world.gain[used_PT] for world in worlds]))
 
 
 SCORES = (

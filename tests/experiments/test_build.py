@@ -378,7 +378,7 @@ def test_given_weights_are_loaded_and_recorded_without_their_folder(tmp_path):
         ),
         (
             [*OWN_DATA[:-1], "data._target_=thirdparty.samples", "model._target_=influence.models.cnn.CNN"],
-            "expected an image set to train the base model on, got samples of OwnConfig; set trainer.epochs=0 or "
+            "expected an image set to train the base model on, got other samples; set trainer.epochs=0 or "
             "model.weights",
         ),
     ],

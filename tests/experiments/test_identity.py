@@ -5,7 +5,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from experiments import identity
-from experiments.identity import base_hash, run_hash
+from experiments.identity import MODEL_FILES, base_hash, run_hash
 from tests.experiments.commands import composed
 
 
@@ -201,6 +201,11 @@ def test_a_folder_of_a_language_model_counts_by_its_content(tmp_path):
     again, templated = (hashes(*TEXT, f"model.source={tmp_path / folder}") for folder in ("same", "other"))
     assert one == same == again
     assert not set(one) & (set(other) | set(templated))
+
+
+def test_what_a_language_model_is_loaded_from_counts():
+    sources = pytest.importorskip("influence.models.sources")
+    assert {f"*{ending}" for ending in MODEL_FILES} == set(sources.FILES)
 
 
 def test_a_setting_counts_as_the_number_that_it_is():

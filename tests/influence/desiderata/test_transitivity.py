@@ -190,7 +190,7 @@ def test_the_others_are_diagnostics() -> None:
         ({"num_steps": 1}, 20, "descriptive", "num_steps 1, judged at 8"),
         ({"step_size": {"median": 0.3}}, 20, "descriptive", "median self-gain 0.3, judged at 1"),
         ({}, 19, "descriptive", "19 worlds, judged from 20 on"),
-        ({"statements": "joined"}, 20, "descriptive", "statements joined, judged together"),
+        ({"statements": "joined"}, 20, "descriptive", "statements joined, judged where learned together"),
         ({"name": "prompt"}, 20, "satisfied", ""),
     ],
 )

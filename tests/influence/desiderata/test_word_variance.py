@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from influence.desiderata import UndefinedError, score
+from influence.desiderata import UndefinedError, compare, score
 from influence.desiderata.word_variance import word_variance
 from influence.stats.jackknife import jackknife_interval
 from tests.influence.desiderata.matrices import images, language, matrix_of, samples
@@ -48,7 +48,10 @@ def test_a_probe_that_fails_in_one_world_is_left_out_of_all() -> None:
     kept = np.arange(36) % 12 != 2
     expected = score(whole.select(probes=kept, targets=kept), ["word_variance", "paper_symmetry_spectral"])
     found = score(broken, ["word_variance", "paper_symmetry_spectral"])
-    assert found["value"].tolist() == expected["value"].tolist()
+    for name in ("value", "low", "high"):
+        assert found[name].tolist() == expected[name].tolist()
+    compared = compare(broken, whole, ["word_variance"]).iloc[0]
+    assert (compared["value"], compared["low"], compared["high"]) == (0, 0, 0)
     assert found["note"].tolist() == ["failed probes dropped: 1 of 36"] * 2
 
 

@@ -178,7 +178,7 @@ def refused(change: Callable[[nn.Module], object], **options: object) -> str:
     return why_not(network, **options)
 
 
-class TestReason:
+class TestWhyNot:
     def test_of_the_optimizer(self) -> None:
         nothing = lambda network: None  # noqa: E731
         assert refused(nothing, optimizer="adamw") == "steps of adamw are of full rank"

@@ -52,7 +52,7 @@ class TestRead:
             assert (measured - totals(network, ROWS)).abs().min() > 1e-3
 
 
-class TestReason:
+class TestWhyNot:
     def test_of_another_family(self) -> None:
         network = make("llama")
         network.config.model_type = "mamba"
