@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from experiments.published import CHAINS, place
+from experiments.published import CAUSES, place
 from experiments.run_folder import find_runs
 from experiments.run_sets import RunSet, run_sets
 from influence.desiderata.scoring import score
@@ -26,13 +26,14 @@ def are_chains(matrix: InfluenceMatrix) -> bool:
 def draw_published(published: Path) -> list[Path]:
     """The chains of causes, by each estimator the run of the most worlds in its usual way."""
     runs: dict[str, RunSet] = {}
-    for one in run_sets(find_runs([published / CHAINS[0]])):
+    for one in run_sets(find_runs([published / name for name in CAUSES if (published / name).exists()])):
         known = runs.get(one.kind)
         if not one.unusual and (known is None or one.config["data"]["worlds"] > known.config["data"]["worlds"]):
             runs[one.kind] = one
     in_order = sorted(runs, key=place)
     matrices = [matrix for kind in in_order for matrix in runs[kind].matrices()]
-    return draw_chains(matrices, in_order, published / "figures" / "transitivity")
+    titles = [f"{kind}, {runs[kind].config['data']['worlds']} worlds" for kind in in_order]
+    return draw_chains(matrices, titles, published / "figures" / "transitivity")
 
 
 def draw_chains(matrices: Sequence[InfluenceMatrix], titles: Sequence[str], stem: Path) -> list[Path]:

@@ -87,13 +87,15 @@ def test_the_published_figure_shows_the_largest_usual_run_of_each_estimator(tmp_
         "many": (measured(1, count=3), {**SGD, "lr": 0.2}),
         "joined": (measured(2, count=4), {**SGD, "statements": "joined"}),
         "prompted": (measured(3, count=3), prompt),
-        "reversed": (measured(4, count=4), {**prompt, "order": "reversed"}),
+        "reversed": (measured(4, count=6), {**prompt, "order": "reversed"}),
+        "more": (measured(5, count=5), prompt),
     }
     for name, (matrix, estimator) in runs.items():
         data = {"domain": "causal", "worlds": matrix.probes["world"].nunique(), "length": 2}
-        save_run(tmp_path / "transitive_causality" / name, matrix, data=data, model=GEMMA, estimator=estimator)
+        experiment = "transitive_causality_prompted" if name == "more" else "transitive_causality"
+        save_run(tmp_path / experiment / name, matrix, data=data, model=GEMMA, estimator=estimator)
     table = shown(draw_published(tmp_path))
-    assert list(dict.fromkeys(table["run"])) == ["SGD", "prompted"]
+    assert list(dict.fromkeys(table["run"])) == ["SGD, 3 worlds", "prompted, 5 worlds"]
     means = table[table["of"] == "worlds"].set_index(["run", "quantity"])["value"]
-    for kind, name in (("SGD", "many"), ("prompted", "prompted")):
-        assert means[kind, "transitivity"] == pytest.approx(score(runs[name][0], ["transitivity"])["value"][0])
+    for run, name in (("SGD, 3 worlds", "many"), ("prompted, 5 worlds", "more")):
+        assert means[run, "transitivity"] == pytest.approx(score(runs[name][0], ["transitivity"])["value"][0])
