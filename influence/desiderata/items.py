@@ -92,7 +92,7 @@ class World:
         premises = [self.premises] if self.premises in self.row else []
         neutral = [other for other in self.of_role("neutral") if other in self.row]
         if not premises or len(neutral) != 1:
-            learned = ", ".join([*premises, *neutral]) or "none of them"
+            learned = ", ".join(map(repr, [*premises, *neutral])) or "none of them"
             raise UndefinedError(f"expected the premises and one neutral item to be learned, got {learned}")
         return self.gain(premises[0], item) - self.gain(neutral[0], item)
 

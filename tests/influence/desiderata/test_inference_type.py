@@ -102,5 +102,5 @@ def test_shuffled_gains_show_none() -> None:
 def test_the_neutral_item_is_learned() -> None:
     matrix = language("taxonomy", BY_HAND)
     rest = matrix.select(probes=(matrix.probes["item"] != "neutral").to_numpy())
-    with pytest.raises(UndefinedError, match=r"the premises and one neutral item to be learned, got both$"):
+    with pytest.raises(UndefinedError, match=r"the premises and one neutral item to be learned, got 'both'$"):
         inference(rest, type="converse")

@@ -93,7 +93,7 @@ def test_other_domains_have_no_pair_or_no_neutral_item(domain: str) -> None:
 def test_the_premises_and_the_neutral_item_are_learned(missing: str, left: str) -> None:
     matrix = learned("taxonomy", gains=(1.0, 0.0))
     rest = matrix.select(probes=(matrix.probes["item"] != missing).to_numpy())
-    with pytest.raises(UndefinedError, match=f"the premises and one neutral item to be learned, got {left}$"):
+    with pytest.raises(UndefinedError, match=f"the premises and one neutral item to be learned, got '{left}'$"):
         logical_consistency(rest)
 
 
