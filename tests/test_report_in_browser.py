@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver import ActionChains, Chrome, Keys
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
@@ -80,7 +81,8 @@ def requests(browser: Chrome) -> Iterator[str]:
 
 
 def until(browser: Chrome, condition: Callable[[], Any]) -> Any:
-    return WebDriverWait(browser, 60, poll_frequency=0.02).until(lambda _: condition())
+    wait = WebDriverWait(browser, 60, poll_frequency=0.02, ignored_exceptions=[StaleElementReferenceException])
+    return wait.until(lambda _: condition())
 
 
 def find(browser: Chrome, css: str) -> WebElement:
@@ -115,13 +117,19 @@ def choose(browser: Chrome, id: str, text: str) -> None:
 
 def point_at(browser: Chrome, row: int, column: int, shape: tuple[int, int]) -> dict[str, str]:
     """Hover over a cell, as pictured; what the tooltip says, by name of the reading."""
-    ground = find(browser, "#heatmap .nsewdrag")
-    run(browser, "arguments[0].scrollIntoView({ block: 'center' })", ground)
-    size = ground.size
-    x = (column + 0.5) / shape[1] * size["width"] - size["width"] / 2
-    y = (row + 0.5) / shape[0] * size["height"] - size["height"] / 2
-    ActionChains(browser).move_to_element_with_offset(ground, math.floor(x), math.floor(y)).perform()
-    until(browser, find(browser, "#tooltip").is_displayed)
+    run(browser, "arguments[0].scrollIntoView({ block: 'center' })", find(browser, "#heatmap .nsewdrag"))
+
+    def is_told() -> bool:
+        """Points until it is: a move while the matrix is drawn is lost, and one that stands still tells nothing."""
+        ground = find(browser, "#heatmap .nsewdrag")
+        size = ground.size
+        x = math.floor((column + 0.5) / shape[1] * size["width"] - size["width"] / 2)
+        y = math.floor((row + 0.5) / shape[0] * size["height"] - size["height"] / 2)
+        for nudge in (1, 0):
+            ActionChains(browser, duration=0).move_to_element_with_offset(ground, x + nudge, y).perform()
+        return bool(find(browser, "#tooltip").is_displayed())
+
+    until(browser, is_told)
     return tooltip(browser)
 
 
